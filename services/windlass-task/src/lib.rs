@@ -1,1 +1,40 @@
-//! Placeholder.
+//! The task: the record of one upload, and the store that keeps it.
+//!
+//! Both services speak of tasks and nothing else connects them. This crate holds what they share: the names
+//! ([`id`]), the states and their table ([`status`]), the record with its derived figures ([`record`]), the pure
+//! decision whether a change may be made ([`change`]), the events that follow from it ([`event`]), and the store
+//! trait with its embedded back end ([`store`]).
+//!
+//! It must not know HTTP, WebSocket, files' bytes or any protocol of a client.
+
+pub mod catalogue;
+pub mod change;
+pub mod epoch;
+pub mod event;
+pub mod feed;
+pub mod id;
+pub mod metadata;
+pub mod operation;
+pub mod outbox;
+pub mod principal;
+pub mod record;
+pub mod status;
+pub mod store;
+pub mod time;
+pub mod view;
+pub mod write_key;
+
+pub use catalogue::Catalogue;
+pub use epoch::{Generation, HolderId, Token, WriterEpoch};
+pub use event::{Event, EventType, ProgressUpdateEvent};
+pub use feed::{Feed, TaskUpdate};
+pub use id::{Alias, Origin, Owner, Partition, TaskId, TaskKey, Tenant};
+pub use metadata::Metadata;
+pub use outbox::Outbox;
+pub use principal::{Principal, Right, Rights};
+pub use record::{Finish, Protocol, Record, Segment, SegmentKind};
+pub use status::Status;
+pub use store::{Commit, EmbeddedStore, Entry, Expected, Outcome, TaskStore, Tombstone};
+pub use time::UnixMillis;
+pub use view::TaskView;
+pub use write_key::{WriteKey, WriteKeyHash};

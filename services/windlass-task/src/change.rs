@@ -1,0 +1,349 @@
+//! The pure decision whether a commit may happen and what it leaves: no clock, no I/O, the same for every back end.
+
+use crate::epoch::{Generation, Token};
+use crate::event::{Event, EventType};
+use crate::feed::TaskUpdate;
+use crate::id::TaskKey;
+use crate::record::{Creation, Finish, Record, Segment};
+use crate::status::{IllegalTransition, Trigger, transition};
+use crate::store::{Cause, Commit, Entry, Expected, Tombstone};
+use crate::time::UnixMillis;
+
+/// One change of a task. Several in one commit happen together or not at all.
+#[derive(Debug, Clone)]
+pub enum Change {
+    /// The record comes to be.
+    Create(Box<Creation>),
+    /// The right to write is taken from a holder that has not released it.
+    Take {
+        /// The new holder's token, with a greater epoch or a greater generation.
+        token: Token,
+    },
+    /// A deferred length becomes known.
+    DeclareLength(u64),
+    /// More bytes are durable.
+    Advance {
+        /// The contiguous durable bytes from the start; never fewer than before.
+        received: u64,
+        /// Where `0..received` are now, whole.
+        segments: Vec<Segment>,
+    },
+    /// The verdict over the whole upload.
+    Finish(Verdict),
+    /// The owner wants no more bytes for now.
+    Pause,
+    /// The owner, or an authorised append, goes on.
+    Resume,
+    /// It can go on no more, whatever has been stored.
+    Fail {
+        /// Why, as the client is told.
+        reason: String,
+    },
+    /// The owner ends it; a tombstone stays.
+    Terminate,
+    /// It was unfinished for too long; refused unless its time has come by the store's clock.
+    Expire,
+    /// The bytes of a tombstone have been removed.
+    ForgetBytes,
+}
+
+/// The verdict over a whole upload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is complete.
+    Accept,
+    /// It is not wanted.
+    Refuse {
+        /// Why, as the client is told.
+        reason: String,
+    },
+}
+
+/// Why a change that met its expectation is not made all the same.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The state table has no such move.
+    #[error(transparent)]
+    Transition(#[from] IllegalTransition),
+    /// The offset would decrease, or bytes would pass the length.
+    #[error("bytes {received} are outside {from}..={to:?}")]
+    Advance {
+        /// What was asked.
+        received: u64,
+        /// What is durable already.
+        from: u64,
+        /// The length, if known.
+        to: Option<u64>,
+    },
+    /// The segments do not cover exactly the received bytes.
+    #[error("segments do not cover the bytes received")]
+    Segments,
+    /// The length is known and another.
+    #[error("the length is already {length:?}")]
+    Length {
+        /// The known length.
+        length: Option<u64>,
+    },
+    /// The token does not follow the present one.
+    #[error("the token does not follow the present one")]
+    Token,
+    /// A verdict where bytes are missing or one is stored.
+    #[error("there is nothing to give a verdict on")]
+    Verdict,
+    /// It has not expired.
+    #[error("it has not expired")]
+    NotExpired,
+    /// The task is a tombstone.
+    #[error("the task is gone")]
+    Gone,
+    /// The task has not been created, or exists already.
+    #[error("the task does not exist")]
+    Absent,
+    /// The expected token belongs to another generation of the store.
+    #[error("the token is of another generation")]
+    Generation,
+}
+
+/// What a commit leaves behind; the back end stores all of it in one step.
+#[derive(Debug, Clone)]
+pub struct Decision {
+    /// The entry after the commit.
+    pub entry: Entry,
+    /// Durable events for the outbox, in order.
+    pub events: Vec<Event>,
+    /// The task's new latest value, if what is shown of it changed.
+    pub update: Option<TaskUpdate>,
+}
+
+/// Why a commit is not made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Denial {
+    /// The entry is not what the commit expected.
+    Conflict,
+    /// The expectation holds, but the change is not allowed.
+    Refused(Refusal),
+}
+
+impl From<Refusal> for Denial {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<IllegalTransition> for Denial {
+    fn from(refusal: IllegalTransition) -> Self {
+        Self::Refused(refusal.into())
+    }
+}
+
+/// Decides `commit` on the present entry, by the store's clock `now` and its present generation.
+///
+/// # Errors
+/// [`Denial`]: the entry stays as it is.
+pub fn decide(
+    current: Option<&Entry>,
+    commit: &Commit,
+    generation: Generation,
+    now: UnixMillis,
+) -> Result<Decision, Denial> {
+    meet(current, &commit.expected, generation)?;
+    let mut draft = Draft {
+        entry: current.cloned(),
+        kinds: Vec::new(),
+        events: Vec::new(),
+    };
+    for change in &commit.changes {
+        draft.apply(change, &commit.key, now)?;
+        draft.record_events(now, commit.traceparent.as_deref());
+    }
+    let mut entry = draft.entry.ok_or(Refusal::Absent)?;
+    entry.bump_revision();
+    let update = (current.map(Entry::shown) != Some(entry.shown())).then(|| TaskUpdate::of(&entry, now));
+    Ok(Decision {
+        entry,
+        events: draft.events,
+        update,
+    })
+}
+
+fn meet(current: Option<&Entry>, expected: &Expected, generation: Generation) -> Result<(), Denial> {
+    match (expected, current) {
+        (Expected::Absent, None) | (Expected::Present, Some(_)) => Ok(()),
+        (Expected::Present, None) => Err(Refusal::Absent.into()),
+        (Expected::Holder { token, received }, Some(Entry::Live(record))) => {
+            if token.generation != generation {
+                Err(Refusal::Generation.into())
+            } else if record.token == *token && record.received == *received {
+                Ok(())
+            } else {
+                Err(Denial::Conflict)
+            }
+        }
+        (Expected::Absent, Some(_)) | (Expected::Holder { .. }, None | Some(Entry::Gone(_))) => Err(Denial::Conflict),
+    }
+}
+
+struct Draft {
+    entry: Option<Entry>,
+    /// Events of the change in hand, before they are numbered.
+    kinds: Vec<EventType>,
+    events: Vec<Event>,
+}
+
+impl Draft {
+    fn apply(&mut self, change: &Change, key: &TaskKey, now: UnixMillis) -> Result<(), Refusal> {
+        match change {
+            Change::Create(creation) => {
+                if self.entry.is_some() || creation.key != *key {
+                    return Err(Refusal::Absent);
+                }
+                self.entry = Some(Entry::Live(Box::new(Record::create((**creation).clone(), now))));
+                self.kinds.push(EventType::Created);
+            }
+            Change::ForgetBytes => match &mut self.entry {
+                Some(Entry::Gone(tombstone)) => tombstone.segments.clear(),
+                Some(Entry::Live(_)) | None => return Err(Refusal::Absent),
+            },
+            Change::Terminate => self.bury(Cause::Terminated, EventType::Terminated, now)?,
+            Change::Expire => {
+                let record = self.record()?;
+                if record.status.is_final() || record.expires.is_none_or(|expires| now < expires) {
+                    return Err(Refusal::NotExpired);
+                }
+                self.bury(Cause::Expired, EventType::Expired, now)?;
+            }
+            Change::Take { token } => {
+                let record = self.record()?;
+                let (old, new) = (record.token, *token);
+                if (new.generation, new.epoch) <= (old.generation, old.epoch) || new.holder == old.holder {
+                    return Err(Refusal::Token);
+                }
+                record.token = new;
+            }
+            Change::DeclareLength(length) => declare(self.record()?, *length)?,
+            Change::Advance { received, segments } => advance(self.record()?, *received, segments, now)?,
+            Change::Finish(verdict) => {
+                let kind = finish(self.record()?, verdict)?;
+                self.kinds.push(kind);
+            }
+            Change::Pause => self.step(Trigger::Pause)?,
+            Change::Resume => self.step(Trigger::Resume)?,
+            Change::Fail { reason } => {
+                self.step(Trigger::Fail)?;
+                let record = self.record()?;
+                record.finish = Finish::Refused { reason: reason.clone() };
+                record.expires = None;
+                self.kinds.push(EventType::Failed);
+            }
+        }
+        Ok(())
+    }
+
+    fn record(&mut self) -> Result<&mut Record, Refusal> {
+        match &mut self.entry {
+            Some(Entry::Live(record)) => Ok(record),
+            Some(Entry::Gone(_)) => Err(Refusal::Gone),
+            None => Err(Refusal::Absent),
+        }
+    }
+
+    fn step(&mut self, trigger: Trigger) -> Result<(), Refusal> {
+        let record = self.record()?;
+        record.status = transition(record.status, trigger)?;
+        Ok(())
+    }
+
+    fn bury(&mut self, cause: Cause, kind: EventType, now: UnixMillis) -> Result<(), Refusal> {
+        let record = self.record()?;
+        record.sequence += 1;
+        let event = Event::of(kind, record, now, None);
+        let tombstone = Tombstone::of(record, cause, now);
+        self.entry = Some(Entry::Gone(Box::new(tombstone)));
+        self.events.push(event);
+        Ok(())
+    }
+
+    /// Numbers the events of the last change, as the record stood right after it.
+    fn record_events(&mut self, now: UnixMillis, traceparent: Option<&str>) {
+        for kind in std::mem::take(&mut self.kinds) {
+            if let Some(Entry::Live(record)) = &mut self.entry {
+                record.sequence += 1;
+                self.events
+                    .push(Event::of(kind, record, now, traceparent.map(str::to_owned)));
+            }
+        }
+    }
+}
+
+fn declare(record: &mut Record, length: u64) -> Result<(), Refusal> {
+    if record.length == Some(length) {
+        return Ok(());
+    }
+    if record.length.is_some() || record.status.is_final() || length < record.received {
+        return Err(Refusal::Length { length: record.length });
+    }
+    record.length = Some(length);
+    if length == record.received {
+        // All of it has been shown as acknowledged already: nothing can be held back.
+        record.finish = Finish::VerdictPending;
+    }
+    Ok(())
+}
+
+fn advance(record: &mut Record, received: u64, segments: &[Segment], now: UnixMillis) -> Result<(), Refusal> {
+    if received < record.received || record.length.is_some_and(|length| received > length) {
+        return Err(Refusal::Advance {
+            received,
+            from: record.received,
+            to: record.length,
+        });
+    }
+    let mut covered = 0;
+    for segment in segments {
+        if segment.start != covered || segment.end <= segment.start {
+            return Err(Refusal::Segments);
+        }
+        covered = segment.end;
+    }
+    if covered != received {
+        return Err(Refusal::Segments);
+    }
+    record.status = transition(record.status, Trigger::Advance)?;
+    if received > record.received {
+        record.expires = Some(now.after(record.lifetime()));
+    }
+    if record.length == Some(received) && record.received < received {
+        // With every byte there, what is missing is the verdict.
+        record.finish = Finish::VerdictPending;
+        record.withheld = 1;
+    }
+    record.received = received;
+    record.segments = segments.to_vec();
+    Ok(())
+}
+
+fn finish(record: &mut Record, verdict: &Verdict) -> Result<EventType, Refusal> {
+    if record.finish != Finish::VerdictPending {
+        return Err(Refusal::Verdict);
+    }
+    let kind = match verdict {
+        Verdict::Accept => {
+            // An empty upload, or one whose length is declared last, has no advance of its own to pass through.
+            let uploading = transition(record.status, Trigger::Advance)?;
+            record.status = transition(uploading, Trigger::Complete)?;
+            record.finish = Finish::Accepted;
+            record.withheld = 0;
+            EventType::Completed
+        }
+        Verdict::Refuse { reason } => {
+            record.status = transition(record.status, Trigger::Fail)?;
+            record.finish = Finish::Refused { reason: reason.clone() };
+            EventType::Failed
+        }
+    };
+    record.expires = None;
+    Ok(kind)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,116 @@
+//! The six epochs, six types that are never converted into one another, and the fencing token.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+macro_rules! epoch {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(pub u64);
+
+        impl $name {
+            /// The epoch that follows this one.
+            #[must_use]
+            pub fn next(self) -> Self {
+                Self(self.0 + 1)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    };
+}
+
+epoch!(
+    /// Grows when a task's right to write is taken from a holder that has not released it.
+    WriterEpoch
+);
+epoch!(
+    /// Names one life of a channel's stream: offsets of two stream epochs cannot be compared.
+    StreamEpoch
+);
+epoch!(
+    /// Grows with each Redis primary.
+    Term
+);
+epoch!(
+    /// Grows with each leader of the operator.
+    LeaderTerm
+);
+epoch!(
+    /// Grows with each region that owns the work of an origin.
+    RegionEpoch
+);
+epoch!(
+    /// Grows when the store may have forgotten what it acknowledged: an unplanned promotion or a crash-start.
+    Generation
+);
+
+/// A random 128-bit name of one holder of the right to write; no two holders share one.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct HolderId(u128);
+
+impl HolderId {
+    /// A fresh name from the system's random source.
+    #[must_use]
+    pub fn random() -> Self {
+        Self(uuid::Uuid::from_bytes(random_bytes()).as_u128())
+    }
+
+    /// The name with this value, for tests and back ends that read it from their own encoding.
+    #[must_use]
+    pub const fn from_u128(value: u128) -> Self {
+        Self(value)
+    }
+}
+
+impl fmt::Display for HolderId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+impl fmt::Debug for HolderId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "HolderId({self})")
+    }
+}
+
+impl Serialize for HolderId {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for HolderId {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+        u128::from_str_radix(&text, 16)
+            .map(Self)
+            .map_err(serde::de::Error::custom)
+    }
+}
+
+/// The fencing token of a task's writer, always compared whole: a writer whose token is not the record's can
+/// change nothing, however late it wakes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Token {
+    /// The store's generation in which the token was given.
+    pub generation: Generation,
+    /// The task's writer epoch.
+    pub epoch: WriterEpoch,
+    /// Who holds it.
+    pub holder: HolderId,
+}
+
+pub(crate) fn random_bytes<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).expect("the system's random source answers once the system has started");
+    bytes
+}

@@ -1,0 +1,127 @@
+//! Durable events on their way to those who listen: written with the change that caused them, delivered at least
+//! once, in order for each task, to each group on its own.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::Notify;
+
+use crate::event::Event;
+use crate::store::Error;
+
+/// How many events a worker reads at once.
+const BATCH: usize = 64;
+/// The first wait after a delivery that failed; it doubles up to [`RETRY_MAX`].
+const RETRY_MIN: Duration = Duration::from_millis(100);
+/// The longest wait between two tries of the same event.
+const RETRY_MAX: Duration = Duration::from_secs(30);
+
+/// A position in the outbox: greater for what was written later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Position(pub u64);
+
+/// Where committed events wait. A group that has joined gets every event after its joining, across restarts; an
+/// event is kept until every group has acknowledged it.
+#[async_trait]
+pub trait Outbox: Send + Sync + 'static {
+    /// Makes `group` known: from here on, nothing is trimmed that it has not acknowledged. Idempotent.
+    ///
+    /// # Errors
+    /// [`Error`] when the store does not answer.
+    async fn join(&self, group: &'static str) -> Result<(), Error>;
+
+    /// The oldest events that `group` has not acknowledged, in order, at most `limit`.
+    ///
+    /// # Errors
+    /// [`Error`] when the store does not answer.
+    async fn read(&self, group: &'static str, limit: usize) -> Result<Vec<(Position, Event)>, Error>;
+
+    /// Records that `group` has taken everything up to `through`, and trims what every group has.
+    ///
+    /// # Errors
+    /// [`Error`] when the store does not answer.
+    async fn acknowledge(&self, group: &'static str, through: Position) -> Result<(), Error>;
+
+    /// Rung after each commit that left an event.
+    fn bell(&self) -> Arc<Notify>;
+}
+
+/// Somebody who takes durable events.
+#[async_trait]
+pub trait Subscriber: Send + Sync + 'static {
+    /// The group's name; it must not change between releases.
+    fn group(&self) -> &'static str;
+
+    /// Takes one event. A repeated one carries the same id.
+    ///
+    /// # Errors
+    /// Why it must come again; the words are logged.
+    async fn deliver(&self, event: &Event) -> Result<(), String>;
+}
+
+/// Delivers the outbox to `subscriber` until it is cancelled. What was delivered but not acknowledged when the
+/// process dies is delivered again.
+pub async fn run(outbox: Arc<dyn Outbox>, subscriber: Arc<dyn Subscriber>) {
+    let group = subscriber.group();
+    let bell = outbox.bell();
+    let mut backoff = Backoff::default();
+    loop {
+        let rung = bell.notified();
+        tokio::pin!(rung);
+        // Enabled before the look: a commit between the look and the wait is not missed.
+        rung.as_mut().enable();
+        match deliver_batch(&*outbox, &*subscriber).await {
+            Ok(0) => {
+                backoff = Backoff::default();
+                rung.await;
+            }
+            Ok(_) => backoff = Backoff::default(),
+            Err(error) => {
+                let wait = backoff.next();
+                tracing::warn!(
+                    group,
+                    error,
+                    wait_seconds = wait.as_secs_f64(),
+                    "outbox delivery failed"
+                );
+                tokio::time::sleep(wait).await;
+            }
+        }
+    }
+}
+
+async fn deliver_batch(outbox: &dyn Outbox, subscriber: &dyn Subscriber) -> Result<usize, String> {
+    let group = subscriber.group();
+    outbox.join(group).await.map_err(|error| error.to_string())?;
+    let batch = outbox.read(group, BATCH).await.map_err(|error| error.to_string())?;
+    let mut delivered = None;
+    let mut failure = None;
+    for (position, event) in &batch {
+        if let Err(error) = subscriber.deliver(event).await {
+            failure = Some(error);
+            break;
+        }
+        delivered = Some(*position);
+    }
+    if let Some(position) = delivered {
+        outbox
+            .acknowledge(group, position)
+            .await
+            .map_err(|error| error.to_string())?;
+    }
+    failure.map_or(Ok(batch.len()), Err)
+}
+
+/// Exponential, with full jitter, capped.
+#[derive(Default)]
+struct Backoff(u32);
+
+impl Backoff {
+    fn next(&mut self) -> Duration {
+        let ceiling = RETRY_MIN.saturating_mul(1 << self.0.min(16)).min(RETRY_MAX);
+        self.0 += 1;
+        let share = f64::from(u32::from_le_bytes(crate::epoch::random_bytes())) / f64::from(u32::MAX);
+        RETRY_MIN + ceiling.mul_f64(share)
+    }
+}

@@ -1,0 +1,330 @@
+//! The store of tasks: one write, `commit`, atomic with its outbox entries; no generic get or set, no scan.
+//!
+//! Two back ends share the trait: the embedded one (SQLite, one process a data directory) and Redis. Both store
+//! what [`crate::change::decide`] decides, so neither holds a rule of its own. One contract suite runs against both.
+
+#[cfg(test)]
+mod contract;
+mod embedded;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+pub use embedded::{Durability, EmbeddedStore, Options};
+
+use crate::change::{Change, Refusal};
+use crate::epoch::{Generation, Token};
+use crate::id::{Alias, Owner, TaskId, TaskKey, Tenant};
+use crate::record::{Creation, Record, Segment};
+use crate::status::Status;
+use crate::time::UnixMillis;
+use crate::write_key::WriteKeyHash;
+
+/// How long a tombstone answers 410 before the task is unknown (404): long enough for a client that comes back
+/// after the weekend.
+pub const TOMBSTONE_LIFETIME: Duration = Duration::from_secs(7 * 24 * 3_600);
+
+/// What is known of a task that existed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Entry {
+    /// A task.
+    Live(Box<Record>),
+    /// What stays of one that was terminated or has expired.
+    Gone(Box<Tombstone>),
+}
+
+/// What stays of a task that was terminated or has expired: enough to answer 410 and to remove its bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tombstone {
+    /// The version of its writer, as a record's.
+    pub v: u32,
+    /// What found the task.
+    #[serde(flatten)]
+    pub key: TaskKey,
+    /// Who had created it.
+    pub owner: Owner,
+    /// What admitted a writer; only a writer is told that the upload is gone.
+    pub write_key: Option<WriteKeyHash>,
+    /// Why it is gone.
+    pub cause: Cause,
+    /// Since when, by the store's clock.
+    pub since: UnixMillis,
+    /// Bytes that may still be stored; empty once they were removed.
+    pub segments: Vec<Segment>,
+    /// Other names under which the task was found.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub aliases: Vec<Alias>,
+    /// Goes on from the record's.
+    pub revision: u64,
+}
+
+/// Why a task is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Cause {
+    /// Its owner ended it.
+    Terminated,
+    /// It was unfinished for too long.
+    Expired,
+}
+
+impl Tombstone {
+    pub(crate) fn of(record: &Record, cause: Cause, now: UnixMillis) -> Self {
+        Self {
+            v: record.v,
+            key: record.key.clone(),
+            owner: record.owner.clone(),
+            write_key: record.write_key.clone(),
+            cause,
+            since: now,
+            segments: record.segments.clone(),
+            aliases: record.aliases.clone(),
+            revision: record.revision,
+        }
+    }
+}
+
+impl Entry {
+    /// What finds it.
+    #[must_use]
+    pub fn key(&self) -> &TaskKey {
+        match self {
+            Self::Live(record) => &record.key,
+            Self::Gone(tombstone) => &tombstone.key,
+        }
+    }
+
+    /// Who created the task.
+    #[must_use]
+    pub fn owner(&self) -> &Owner {
+        match self {
+            Self::Live(record) => &record.owner,
+            Self::Gone(tombstone) => &tombstone.owner,
+        }
+    }
+
+    /// The number of commits that made it what it is.
+    #[must_use]
+    pub fn revision(&self) -> u64 {
+        match self {
+            Self::Live(record) => record.revision,
+            Self::Gone(tombstone) => tombstone.revision,
+        }
+    }
+
+    /// When somebody must look after it again: an unfinished upload at its expiry, a tombstone at once while its
+    /// bytes are there, later to be forgotten itself; a finished upload never.
+    #[must_use]
+    pub fn due(&self) -> Option<UnixMillis> {
+        match self {
+            Self::Live(record) => record.expires,
+            Self::Gone(tombstone) if !tombstone.segments.is_empty() => Some(tombstone.since),
+            Self::Gone(tombstone) => Some(tombstone.since.after(TOMBSTONE_LIFETIME)),
+        }
+    }
+
+    pub(crate) fn bump_revision(&mut self) {
+        match self {
+            Self::Live(record) => record.revision += 1,
+            Self::Gone(tombstone) => tombstone.revision += 1,
+        }
+    }
+
+    /// What a watcher sees of it; a commit that leaves this alone needs no new latest value.
+    pub(crate) fn shown(&self) -> Option<(Status, u64, Option<u64>)> {
+        match self {
+            Self::Live(record) => Some((record.status, record.offset(), record.length)),
+            Self::Gone(_) => None,
+        }
+    }
+}
+
+/// What a commit demands of the entry before it changes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Expected {
+    /// There is none.
+    Absent,
+    /// A writer's demand: this very token, compared whole, and these bytes received.
+    Holder {
+        /// The writer's token.
+        token: Token,
+        /// The contiguous durable bytes it knows of.
+        received: u64,
+    },
+    /// Any: the change itself says what it needs. For owners' commands and upkeep, which hold no token.
+    Present,
+}
+
+/// The only write: changes of one task, made together or not at all.
+#[derive(Debug, Clone)]
+pub struct Commit {
+    /// The task.
+    pub key: TaskKey,
+    /// What must be so before.
+    pub expected: Expected,
+    /// What is to happen, in order.
+    pub changes: Vec<Change>,
+    /// W3C trace context of the request behind it, for its events.
+    pub traceparent: Option<String>,
+}
+
+impl Commit {
+    /// A commit that creates a task.
+    #[must_use]
+    pub fn create(creation: Creation) -> Self {
+        Self {
+            key: creation.key.clone(),
+            expected: Expected::Absent,
+            changes: vec![Change::Create(Box::new(creation))],
+            traceparent: None,
+        }
+    }
+
+    /// A writer's commit.
+    #[must_use]
+    pub fn held(key: TaskKey, token: Token, received: u64, changes: Vec<Change>) -> Self {
+        Self {
+            key,
+            expected: Expected::Holder { token, received },
+            changes,
+            traceparent: None,
+        }
+    }
+
+    /// A commit by somebody who holds no token.
+    #[must_use]
+    pub fn present(key: TaskKey, changes: Vec<Change>) -> Self {
+        Self {
+            key,
+            expected: Expected::Present,
+            changes,
+            traceparent: None,
+        }
+    }
+}
+
+/// What came of a commit.
+#[derive(Debug, Clone)]
+pub enum Outcome {
+    /// It is made; this is the entry now.
+    Committed(Entry),
+    /// The entry is not as expected, and stays; this is what it is.
+    Conflict(Option<Entry>),
+    /// The entry is as expected but does not allow the change, and stays.
+    Refused(Refusal, Option<Entry>),
+    /// Nobody can say whether it was made: load, compare, and try again if it was not.
+    Unknown,
+}
+
+/// A store that cannot do its work; nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The data directory belongs to another process.
+    #[error("data directory {} is in use by another process", path.display())]
+    LockDirectory {
+        /// The directory.
+        path: std::path::PathBuf,
+    },
+    /// The data directory or its lock cannot be made.
+    #[error("cannot open data directory {}", path.display())]
+    OpenDirectory {
+        /// The directory.
+        path: std::path::PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The database does not answer.
+    #[error("cannot {operation} the task database")]
+    UseDatabase {
+        /// What was being done.
+        operation: &'static str,
+        /// Why.
+        #[source]
+        source: rusqlite::Error,
+    },
+    /// An entry was written by a version that this build does not know, and stays untouched.
+    #[error("task {key} has version {v}, which this build does not read")]
+    ReadVersion {
+        /// The task.
+        key: TaskKey,
+        /// Its version.
+        v: u64,
+    },
+    /// The tables are of a layout that this build does not know, and stay untouched.
+    #[error("the task database has layout {version}, which this build does not read")]
+    ReadSchema {
+        /// Its layout.
+        version: i64,
+    },
+    /// An event in the outbox cannot be read.
+    #[error("an event in the outbox cannot be read")]
+    ReadEvent {
+        /// Why.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// The transaction that this request shared with others failed; the log says why.
+    #[error("cannot commit to the task database")]
+    CommitTransaction,
+    /// An entry cannot be read.
+    #[error("task {key} cannot be read")]
+    ReadEntry {
+        /// The task.
+        key: TaskKey,
+        /// Why.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// Something cannot be written as JSON.
+    #[error("cannot encode an entry")]
+    EncodeEntry {
+        /// Why.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// The store has been closed.
+    #[error("the task store is closed")]
+    ReachStore,
+}
+
+/// The store of tasks.
+#[async_trait]
+pub trait TaskStore: Send + Sync + 'static {
+    /// The entry of a task, if it was ever there and is not forgotten.
+    ///
+    /// # Errors
+    /// [`Error`] when the store does not answer.
+    async fn load(&self, key: &TaskKey) -> Result<Option<Entry>, Error>;
+
+    /// The only write. When it answers [`Outcome::Committed`], the change survives the death of this process, and
+    /// its events are in the outbox.
+    ///
+    /// # Errors
+    /// [`Error`] when nothing was written.
+    async fn commit(&self, commit: Commit) -> Result<Outcome, Error>;
+
+    /// The task that goes by a foreign name.
+    ///
+    /// # Errors
+    /// [`Error`] when the store does not answer.
+    async fn resolve(&self, tenant: &Tenant, alias: &Alias) -> Result<Option<TaskId>, Error>;
+
+    /// Tasks whose [`Entry::due`] time has come by the store's clock, the earliest first, at most `limit`.
+    ///
+    /// # Errors
+    /// [`Error`] when the store does not answer.
+    async fn due(&self, limit: usize) -> Result<Vec<TaskKey>, Error>;
+
+    /// Forgets a tombstone without bytes whose time has come; anything else is left alone.
+    ///
+    /// # Errors
+    /// [`Error`] when the store does not answer.
+    async fn forget(&self, key: &TaskKey) -> Result<(), Error>;
+
+    /// The store's present generation: part of every token.
+    async fn generation(&self) -> Result<Generation, Error>;
+}

@@ -1,0 +1,345 @@
+//! The SQL: one table an idea, each statement prepared once and cached.
+
+use std::cell::Cell;
+use std::path::Path;
+
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+
+use super::Durability;
+use crate::catalogue::Listed;
+use crate::epoch::Generation;
+use crate::event::Event;
+use crate::id::{Alias, Owner, TaskId, TaskKey, Tenant};
+use crate::outbox::Position;
+use crate::record::RECORD_VERSION;
+use crate::store::{Entry, Error};
+use crate::time::UnixMillis;
+
+/// The layout of the tables. A database of another layout is refused, not guessed at.
+const SCHEMA_VERSION: i64 = 1;
+
+const SCHEMA: &str = "
+    CREATE TABLE task (
+        tenant TEXT NOT NULL, id TEXT NOT NULL, v INTEGER NOT NULL, due INTEGER, entry TEXT NOT NULL,
+        PRIMARY KEY (tenant, id)
+    ) WITHOUT ROWID;
+    CREATE INDEX task_due ON task (due) WHERE due IS NOT NULL;
+    CREATE TABLE alias (
+        tenant TEXT NOT NULL, alias TEXT NOT NULL, id TEXT NOT NULL, PRIMARY KEY (tenant, alias)
+    ) WITHOUT ROWID;
+    CREATE TABLE outbox (position INTEGER PRIMARY KEY AUTOINCREMENT, event TEXT NOT NULL);
+    CREATE TABLE outbox_group (name TEXT PRIMARY KEY, acknowledged INTEGER NOT NULL) WITHOUT ROWID;
+    CREATE TABLE catalogue (
+        tenant TEXT NOT NULL, owner TEXT NOT NULL, time INTEGER NOT NULL, id TEXT NOT NULL, name TEXT,
+        PRIMARY KEY (tenant, id)
+    ) WITHOUT ROWID;
+    CREATE INDEX catalogue_owner ON catalogue (tenant, owner, time, id);
+    CREATE TABLE generation (generation INTEGER NOT NULL);
+    INSERT INTO generation VALUES (1);
+";
+
+pub(super) struct Database {
+    connection: Connection,
+    generation: Generation,
+    /// Set when a write of the open transaction failed: then none of it may be committed, for a commit of ours is
+    /// several statements.
+    spoiled: Cell<bool>,
+}
+
+fn failed(operation: &'static str) -> impl FnOnce(rusqlite::Error) -> Error {
+    move |source| Error::UseDatabase { operation, source }
+}
+
+impl Database {
+    pub(super) fn open(path: &Path, durability: Durability) -> Result<Self, Error> {
+        let connection = Connection::open(path).map_err(failed("open"))?;
+        // In WAL mode NORMAL leaves the last transactions in the OS buffer but never corrupts; FULL waits for each.
+        let synchronous = match durability {
+            Durability::Process => "NORMAL",
+            Durability::PowerCut => "FULL",
+        };
+        connection
+            .pragma_update(None, "journal_mode", "WAL")
+            .map_err(failed("configure"))?;
+        connection
+            .pragma_update(None, "synchronous", synchronous)
+            .map_err(failed("configure"))?;
+        let version: i64 = connection
+            .pragma_query_value(None, "user_version", |row| row.get(0))
+            .map_err(failed("read"))?;
+        match version {
+            0 => {
+                let create = format!("BEGIN; {SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;");
+                connection.execute_batch(&create).map_err(failed("create"))?;
+            }
+            SCHEMA_VERSION => {}
+            version => return Err(Error::ReadSchema { version }),
+        }
+        connection.set_prepared_statement_cache_capacity(32);
+        let generation = connection
+            .query_row("SELECT generation FROM generation", (), |row| row.get::<_, i64>(0))
+            .map_err(failed("read"))?;
+        Ok(Self {
+            connection,
+            generation: Generation(generation.unsigned_abs()),
+            spoiled: Cell::new(false),
+        })
+    }
+
+    pub(super) fn generation(&self) -> Generation {
+        self.generation
+    }
+
+    pub(super) fn begin(&self) -> Result<(), Error> {
+        self.spoiled.set(false);
+        self.run("begin a transaction of", "BEGIN IMMEDIATE", ()).map(drop)
+    }
+
+    pub(super) fn commit(&self) -> Result<(), Error> {
+        if self.spoiled.get() {
+            return Err(Error::CommitTransaction);
+        }
+        self.run("commit to", "COMMIT", ()).map(drop)
+    }
+
+    /// Leaves no transaction open, whatever state the failed one is in.
+    pub(super) fn roll_back(&self) {
+        if !self.connection.is_autocommit()
+            && let Err(error) = self.run("roll back", "ROLLBACK", ())
+        {
+            tracing::error!(%error, "cannot roll back");
+        }
+    }
+
+    pub(super) fn load(&self, key: &TaskKey) -> Result<Option<Entry>, Error> {
+        let row: Option<(i64, String)> = self
+            .connection
+            .prepare_cached("SELECT v, entry FROM task WHERE tenant = ?1 AND id = ?2")
+            .and_then(|mut statement| {
+                statement
+                    .query_row(params![key.tenant.as_str(), key.id.to_string()], |row| {
+                        Ok((row.get(0)?, row.get(1)?))
+                    })
+                    .optional()
+            })
+            .map_err(failed("read"))?;
+        let Some((v, text)) = row else { return Ok(None) };
+        // Readers take this version and the one before it; there is none before the first.
+        if v != i64::from(RECORD_VERSION) {
+            return Err(Error::ReadVersion {
+                key: key.clone(),
+                v: v.unsigned_abs(),
+            });
+        }
+        let entry = serde_json::from_str(&text).map_err(|source| Error::ReadEntry {
+            key: key.clone(),
+            source,
+        })?;
+        Ok(Some(entry))
+    }
+
+    pub(super) fn store(&self, entry: &Entry, new: bool) -> Result<(), Error> {
+        let key = entry.key();
+        let (tenant, id) = (key.tenant.as_str(), key.id.to_string());
+        let due = entry.due().map(|due| clamp(due.0));
+        let text = serde_json::to_string(entry).map_err(|source| Error::EncodeEntry { source })?;
+        self.run(
+            "write to",
+            "INSERT INTO task (tenant, id, v, due, entry) VALUES (?1, ?2, ?3, ?4, ?5)
+             ON CONFLICT DO UPDATE SET v = excluded.v, due = excluded.due, entry = excluded.entry",
+            params![tenant, id, RECORD_VERSION, due, text],
+        )?;
+        if let (true, Entry::Live(record)) = (new, entry) {
+            for alias in &record.aliases {
+                self.run(
+                    "write to",
+                    "INSERT INTO alias VALUES (?1, ?2, ?3)",
+                    params![tenant, alias.as_str(), id],
+                )?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn remove(&self, entry: &Entry) -> Result<(), Error> {
+        let key = entry.key();
+        let (tenant, id) = (key.tenant.as_str(), key.id.to_string());
+        self.run(
+            "write to",
+            "DELETE FROM task WHERE tenant = ?1 AND id = ?2",
+            params![tenant, id],
+        )?;
+        if let Entry::Gone(tombstone) = entry {
+            for alias in &tombstone.aliases {
+                let alias = alias.as_str();
+                self.run(
+                    "write to",
+                    "DELETE FROM alias WHERE tenant = ?1 AND alias = ?2",
+                    params![tenant, alias],
+                )?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn resolve(&self, tenant: &Tenant, alias: &Alias) -> Result<Option<TaskId>, Error> {
+        self.connection
+            .prepare_cached("SELECT id FROM alias WHERE tenant = ?1 AND alias = ?2")
+            .and_then(|mut statement| {
+                statement
+                    .query_row(params![tenant.as_str(), alias.as_str()], |row| parsed(row, 0))
+                    .optional()
+            })
+            .map_err(failed("read"))
+    }
+
+    pub(super) fn due(&self, now: UnixMillis, limit: usize) -> Result<Vec<TaskKey>, Error> {
+        self.collect(
+            "SELECT tenant, id FROM task WHERE due <= ?1 ORDER BY due LIMIT ?2",
+            params![clamp(now.0), limit_of(limit)],
+            |row| {
+                Ok(TaskKey {
+                    tenant: parsed(row, 0)?,
+                    id: parsed(row, 1)?,
+                })
+            },
+        )
+    }
+
+    pub(super) fn append(&self, event: &Event) -> Result<(), Error> {
+        let text = serde_json::to_string(event).map_err(|source| Error::EncodeEntry { source })?;
+        self.run("write to", "INSERT INTO outbox (event) VALUES (?1)", params![text])
+            .map(drop)
+    }
+
+    pub(super) fn join(&self, group: &str) -> Result<(), Error> {
+        // A new group starts with what is still there: at least what the slowest other group has not had.
+        self.run(
+            "write to",
+            "INSERT INTO outbox_group VALUES (?1, 0) ON CONFLICT DO NOTHING",
+            params![group],
+        )
+        .map(drop)
+    }
+
+    pub(super) fn read(&self, group: &str, limit: usize) -> Result<Vec<(Position, Event)>, Error> {
+        let rows = self.collect(
+            "SELECT position, event FROM outbox
+             WHERE position > (SELECT acknowledged FROM outbox_group WHERE name = ?1) ORDER BY position LIMIT ?2",
+            params![group, limit_of(limit)],
+            |row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?)),
+        )?;
+        rows.into_iter()
+            .map(|(position, text)| {
+                let event = serde_json::from_str(&text).map_err(|source| Error::ReadEvent { source })?;
+                Ok((Position(position.unsigned_abs()), event))
+            })
+            .collect()
+    }
+
+    pub(super) fn acknowledge(&self, group: &str, through: Position) -> Result<(), Error> {
+        self.run(
+            "write to",
+            "UPDATE outbox_group SET acknowledged = max(acknowledged, ?2) WHERE name = ?1",
+            params![group, clamp(through.0)],
+        )?;
+        self.run(
+            "write to",
+            "DELETE FROM outbox WHERE position <= (SELECT min(acknowledged) FROM outbox_group)",
+            (),
+        )
+        .map(drop)
+    }
+
+    pub(super) fn list_add(&self, event: &Event) -> Result<(), Error> {
+        let (tenant, owner) = (event.tenant.as_str(), event.data.owner.as_str());
+        let (time, id) = (clamp(event.time.0), event.subject.to_string());
+        // A repeat that comes after the task is gone must not list it again.
+        self.run(
+            "write to",
+            "INSERT INTO catalogue (tenant, owner, time, id, name) SELECT ?1, ?2, ?3, ?4, ?5
+             WHERE EXISTS (SELECT 1 FROM task WHERE tenant = ?1 AND id = ?4) ON CONFLICT DO NOTHING",
+            params![tenant, owner, time, id, event.data.name],
+        )
+        .map(drop)
+    }
+
+    pub(super) fn list_remove(&self, key: &TaskKey) -> Result<(), Error> {
+        let (tenant, id) = (key.tenant.as_str(), key.id.to_string());
+        self.run(
+            "write to",
+            "DELETE FROM catalogue WHERE tenant = ?1 AND id = ?2",
+            params![tenant, id],
+        )
+        .map(drop)
+    }
+
+    pub(super) fn list(
+        &self,
+        tenant: &Tenant,
+        owner: &Owner,
+        before: Option<&TaskId>,
+        limit: usize,
+    ) -> Result<Vec<Listed>, Error> {
+        let listed = |row: &Row<'_>| {
+            Ok(Listed {
+                id: parsed(row, 0)?,
+                name: row.get(1)?,
+            })
+        };
+        let (tenant, owner, limit) = (tenant.as_str(), owner.as_str(), limit_of(limit));
+        match before {
+            None => self.collect(
+                "SELECT id, name FROM catalogue WHERE tenant = ?1 AND owner = ?2
+                 ORDER BY time DESC, id DESC LIMIT ?3",
+                params![tenant, owner, limit],
+                listed,
+            ),
+            Some(before) => self.collect(
+                "SELECT c.id, c.name FROM catalogue c, (SELECT time, id FROM catalogue WHERE tenant = ?1 AND id = ?4) b
+                 WHERE c.tenant = ?1 AND c.owner = ?2 AND (c.time, c.id) < (b.time, b.id)
+                 ORDER BY c.time DESC, c.id DESC LIMIT ?3",
+                params![tenant, owner, limit, before.to_string()],
+                listed,
+            ),
+        }
+    }
+
+    fn run(&self, operation: &'static str, sql: &str, params: impl rusqlite::Params) -> Result<usize, Error> {
+        self.connection
+            .prepare_cached(sql)
+            .and_then(|mut statement| statement.execute(params))
+            .inspect_err(|_| self.spoiled.set(true))
+            .map_err(failed(operation))
+    }
+
+    fn collect<T>(
+        &self,
+        sql: &str,
+        params: impl rusqlite::Params,
+        row: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Vec<T>, Error> {
+        self.connection
+            .prepare_cached(sql)
+            .and_then(|mut statement| statement.query_map(params, row)?.collect())
+            .map_err(failed("read"))
+    }
+}
+
+fn parsed<T>(row: &Row<'_>, index: usize) -> rusqlite::Result<T>
+where
+    T: std::str::FromStr<Err = crate::id::Error>,
+{
+    let text: String = row.get(index)?;
+    text.parse()
+        .map_err(|error| rusqlite::Error::FromSqlConversionFailure(index, rusqlite::types::Type::Text, Box::new(error)))
+}
+
+/// SQLite's integers are signed; times and positions never come near the difference.
+fn clamp(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+fn limit_of(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
+}
