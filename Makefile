@@ -1,0 +1,17 @@
+.DEFAULT_GOAL := help
+.PHONY: help dev test fmt lint
+
+help: ## Show the recipes
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+dev: ## Start upload, push and the page on http://127.0.0.1:8080, state in ./windlass-data
+	cargo run --release -p windlass -- dev
+
+test: ## Run every test; installs and caches what they need (tests/run STAGE… runs some)
+	tests/run
+
+fmt: ## Format the Rust code
+	cargo fmt --all
+
+lint: ## What CI checks without running the code: formatting, clippy, documentation, the tidy rules
+	tests/run tidy fmt clippy docs

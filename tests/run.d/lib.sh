@@ -1,0 +1,120 @@
+# What tests/run and its stages share: the cache's place, installs keyed by lock file, counting, leftover processes.
+# Sourced, with the repository's root as the working folder.
+
+# Without this a failed command inside $(…) would not end the script.
+shopt -s inherit_errexit
+
+CACHE=${WINDLASS_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/windlass}
+mkdir -p "$CACHE"
+export WINDLASS_CACHE=$CACHE
+
+if [[ ${CI-} == true ]]; then
+    export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$CACHE/target}
+fi
+export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-never}
+export CARGO_INCREMENTAL=${CARGO_INCREMENTAL-$([[ ${CI-} == true ]] && echo 0 || echo 1)}
+# The binary that the end-to-end and client tests start: the one the README's first command builds.
+export WINDLASS_BIN=${WINDLASS_BIN:-$(realpath -m "${CARGO_TARGET_DIR:-target}")/release/windlass}
+export CHROMIUM=${CHROMIUM:-/usr/bin/chromium}
+
+readonly UNUSED_DAYS=30
+
+# Prints the folder under the cache that belongs to a kind (`npm`, `venv`) and the files its content depends on.
+keyed_folder() {
+    local kind=$1
+    shift
+    echo "$CACHE/$kind/$(cat "$@" | sha256sum | cut -c1-16)"
+}
+
+# Fills a cache folder once: `fill_once FOLDER COMMAND…` runs COMMAND FOLDER unless an earlier run finished it.
+# A lock keeps two runs on one machine from filling it together; entries that nobody has used for a month go.
+fill_once() {
+    local folder=$1 lock
+    shift
+    mkdir -p "$folder"
+    exec {lock}>"$CACHE/lock"
+    flock "$lock"
+    if [[ ! -e $folder/.complete ]]; then
+        rm -rf "$folder"
+        mkdir -p "$folder"
+        "$@" "$folder"
+    fi
+    touch "$folder" "$folder/.complete"
+    find "$(dirname "$folder")" -mindepth 1 -maxdepth 1 -mtime "+$UNUSED_DAYS" -exec rm -rf {} +
+    exec {lock}>&-
+}
+
+# Installs a folder's locked npm packages into the cache and links them in as its node_modules.
+npm_packages() {
+    local project=$1 folder
+    folder=$(keyed_folder npm "$project/package.json" "$project/package-lock.json" <(node --version))
+    fill_once "$folder" npm_install "$project"
+    # A node_modules of a hand-made `npm ci` would shadow the link; it holds nothing that cannot be made again.
+    [[ -L $project/node_modules ]] || rm -rf "$project/node_modules"
+    ln -sfn "$folder/node_modules" "$project/node_modules"
+}
+
+npm_install() {
+    local project=$1 folder=$2
+    cp "$project/package.json" "$project/package-lock.json" "$folder/"
+    npm ci --prefix "$folder" --cache "$CACHE/npm-cache" --ignore-scripts --no-audit --no-fund
+}
+
+# Installs a requirements file with hashes into a virtual environment in the cache; prints its interpreter.
+python_packages() {
+    local requirements=$1 folder
+    folder=$(keyed_folder venv "$requirements" <(/usr/bin/python3 --version))
+    fill_once "$folder" pip_install "$requirements" >&2
+    echo "$folder/bin/python"
+}
+
+pip_install() {
+    local requirements=$1 folder=$2
+    /usr/bin/python3 -m venv "$folder"
+    "$folder/bin/python" -m pip install --quiet --disable-pip-version-check --cache-dir "$CACHE/pip-cache" \
+        --require-hashes --requirement "$requirements"
+}
+
+# Prints `PASSED FAILED` summed over the summaries in a runner's log. Prints why and fails if there is none, if no
+# test ran, or if any was skipped: a test that did not run is not a test that passed.
+count() {
+    local runner=$1 log=$2
+    "count_$runner" "$log" | awk '
+        { passed += $1; failed += $2; skipped += $3; found = 1 }
+        END {
+            if (!found) { print "no summary of a test runner in its output"; exit 1 }
+            if (passed + failed == 0) { print "the test runner ran no test"; exit 1 }
+            if (skipped > 0) { print skipped " tests were skipped"; exit 1 }
+            print passed + 0, failed + 0
+        }'
+}
+
+# `test result: ok. 3 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; …`, one a test binary.
+count_cargo() {
+    sed -nE 's/^test result: [A-Za-z]+\. ([0-9]+) passed; ([0-9]+) failed; ([0-9]+) ignored; .*/\1 \2 \3/p' "$1"
+}
+
+# `ℹ pass 3`, `ℹ fail 0`, `ℹ cancelled 0`, `ℹ skipped 0`, `ℹ todo 0`, in this order, one block a run.
+count_node() {
+    awk '
+        $1 == "ℹ" && $2 == "pass" { passed = $3 }
+        $1 == "ℹ" && $2 == "fail" { failed = $3 }
+        $1 == "ℹ" && $2 == "cancelled" { failed += $3 }
+        $1 == "ℹ" && $2 == "skipped" { skipped = $3 }
+        $1 == "ℹ" && $2 == "todo" { print passed, failed, skipped + $3 }' "$1"
+}
+
+# Runs node's test runner on files, one after another: they share two cores with a browser and a server each.
+node_test() {
+    env -u NODE_OPTIONS NO_COLOR=1 node --test --test-reporter=spec --test-concurrency=1 "$@"
+}
+
+# Ends the processes that this run started and that outlived their stage, by the mark in their environment.
+end_leftovers() {
+    local file pid
+    while read -r file; do
+        pid=${file//[!0-9]/}
+        echo "ending a process that outlived its stage: $pid $(tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | cut -c1-120)"
+        kill -KILL "$pid" 2>/dev/null || true
+    done < <(env -u WINDLASS_TEST_RUN grep -lzsFx "WINDLASS_TEST_RUN=${WINDLASS_TEST_RUN-none}" /proc/[0-9]*/environ)
+}
