@@ -1,0 +1,42 @@
+// tus-js-client as its users write it, with a record of what it sent.
+
+import { createReadStream } from 'node:fs';
+import * as tus from 'tus-js-client';
+import { deferred } from './wait.mjs';
+
+/** Milliseconds between tries while a server is killed and started again: many, so that slow machines do not run out. */
+export const RETRY_DELAYS = [0, 100, 200, 300, 500, 500, 500, 1000, 1000, 1000, 2000, 2000, 2000, 3000, 3000];
+
+/**
+ * Starts an upload of a file. Returns the SDK's object as `upload`; `done` resolves with the upload's URL or rejects
+ * as `onError` does; `url` resolves when the creation was answered; `requests` lists `{method, offset}` in order.
+ */
+export function startUpload(server, source, options = {}) {
+  const done = deferred();
+  const url = deferred();
+  const requests = [];
+  const progress = [];
+  const upload = new tus.Upload(source.path ? createReadStream(source.path) : source.data, {
+    endpoint: `${server.origin}/files/`,
+    metadata: { filename: source.name ?? 'film.bin', filetype: 'application/octet-stream' },
+    retryDelays: null,
+    onUploadUrlAvailable: () => url.resolve(upload.url),
+    onProgress: (sent, total) => progress.push([sent, total]),
+    onBeforeRequest: (request) => {
+      const offset = request.getHeader('Upload-Offset');
+      requests.push({ method: request.getMethod(), offset: offset === undefined ? undefined : Number(offset) });
+    },
+    onSuccess: () => done.resolve(upload.url),
+    onError: (error) => done.reject(error),
+    ...options,
+  });
+  // A test that aborts or kills does not always wait for the end.
+  done.promise.catch(() => {});
+  if (options.start !== false) upload.start();
+  return { upload, done: done.promise, url: url.promise, requests, progress };
+}
+
+/** An HTTP stack for the SDK whose connections go through `gate`. */
+export function stackThrough(gate) {
+  return new tus.DefaultHttpStack({ agent: gate });
+}
