@@ -1,0 +1,67 @@
+//! One connection: hyper's HTTP/1 state machine over a [`Socket`], ended in order on drain.
+
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+
+use axum::Router;
+use http::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tower::ServiceExt as _;
+
+use super::Options;
+use super::body::Stalling;
+use crate::shutdown::Shutdown;
+use crate::socket::Socket;
+use crate::tracker::{Guard, Tracker};
+
+/// What a handler can know of the connection its request came by: an extension of every request.
+#[derive(Debug, Clone)]
+pub struct Connection {
+    /// The peer's address, which is a proxy's when there is one.
+    pub peer: SocketAddr,
+    tracker: Tracker,
+}
+
+impl Connection {
+    /// A guard for work that outlives the socket of this request: the drain waits for it. The socket itself counts
+    /// anyway, also after an upgrade.
+    pub fn guard(&self) -> Guard {
+        self.tracker.guard()
+    }
+}
+
+/// Serves one connection until it ends, or is idle when the drain begins.
+pub(super) async fn drive(socket: Socket, router: Router, options: Arc<Options>, shutdown: Shutdown, tracker: Tracker) {
+    let peer = socket.peer();
+    let extension = Connection { peer, tracker };
+    let body_stall = options.body_stall;
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(extension.clone());
+        router
+            .clone()
+            .oneshot(request.map(|body| Stalling::new(body, body_stall)))
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(options.header_timeout)
+        .max_headers(options.max_headers)
+        .max_header_size(options.max_header_bytes)
+        .serve_connection(TokioIo::new(socket), service)
+        .with_upgrades();
+    let mut connection = pin!(connection);
+    let result = tokio::select! {
+        result = connection.as_mut() => result,
+        () = shutdown.draining() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = result {
+        // Clients that go away, time out or speak garbage are everyday life, and hyper has answered what it could.
+        tracing::debug!(%peer, error = &error as &dyn std::error::Error, "connection ended");
+    }
+}
