@@ -1,9 +1,9 @@
-// The stock centrifuge client for JavaScript against the real server.
+// A task's channel, by the stock centrifuge client for JavaScript; streams.test.mjs has the other channels.
 
-import { Centrifuge } from 'centrifuge';
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import WebSocket from 'ws';
+import { connect } from './support/centrifuge.mjs';
 import { startServer } from './support/server.mjs';
 import { until, within } from './support/wait.mjs';
 import { assertWatched, startWatchedUpload } from './support/watched.mjs';
@@ -11,7 +11,7 @@ import { assertWatched, startWatchedUpload } from './support/watched.mjs';
 test('a subscriber of a task sees its progress rise to 100', async (t) => {
   const server = await startServer(t);
   const upload = await startWatchedUpload(t, server);
-  const client = connect(t, server);
+  const { client } = connect(t, server);
   const { values, subscription } = watchTask(client, upload.id);
   await within('the subscription', subscription.ready());
 
@@ -28,7 +28,7 @@ test('a subscriber of a task sees its progress rise to 100', async (t) => {
 test('many subscribers on many connections see the same end', async (t) => {
   const server = await startServer(t);
   const upload = await startWatchedUpload(t, server);
-  const watchers = Array.from({ length: 20 }, () => watchTask(connect(t, server), upload.id));
+  const watchers = Array.from({ length: 20 }, () => watchTask(connect(t, server).client, upload.id));
   await within('the subscriptions', Promise.all(watchers.map(({ subscription }) => subscription.ready())));
   await upload.step();
   await upload.finish();
@@ -41,7 +41,7 @@ test('many subscribers on many connections see the same end', async (t) => {
 test('a subscriber reconnects by itself after a kill and ends with 100', async (t) => {
   const server = await startServer(t);
   const upload = await startWatchedUpload(t, server);
-  const client = connect(t, server);
+  const { client } = connect(t, server);
   const connected = [];
   client.on('connected', (context) => connected.push(context.client));
   const { values, subscription } = watchTask(client, upload.id);
@@ -61,9 +61,9 @@ test('a subscriber reconnects by itself after a kill and ends with 100', async (
 
 test('a task that nobody has is refused to a subscriber, and the connection lives on', async (t) => {
   const server = await startServer(t);
-  const client = connect(t, server);
+  const { client } = connect(t, server);
   await within('the connection', client.ready());
-  const subscription = client.newSubscription('task:w-00000000-0000-7000-8000-000000000000');
+  const subscription = client.newSubscription('task:local-00000000-0000-7000-8000-000000000000');
   const refused = new Promise((resolve) => subscription.once('unsubscribed', resolve));
   subscription.subscribe();
   const { code } = await within('the refusal', refused);
@@ -74,7 +74,7 @@ test('a task that nobody has is refused to a subscriber, and the connection live
 test('nobody but the server publishes to the channel of a task', async (t) => {
   const server = await startServer(t);
   const upload = await startWatchedUpload(t, server);
-  const client = connect(t, server);
+  const { client } = connect(t, server);
   const { subscription } = watchTask(client, upload.id);
   await within('the subscription', subscription.ready());
   await assert.rejects(subscription.publish({ fileId: upload.id, progress: 1 }), { code: 103 });
@@ -90,19 +90,6 @@ test('garbage ends the connection with the code of a bad request', async (t) => 
     assert.equal(await within(`the close after ${garbage}`, closed), 3501, garbage);
   }
 });
-
-/** A connected client of the SDK, which ends with test `t`. */
-export function connect(t, server, options = {}) {
-  const client = new Centrifuge(`${server.webSocketOrigin}/connection/websocket`, {
-    websocket: WebSocket,
-    minReconnectDelay: 50,
-    maxReconnectDelay: 500,
-    ...options,
-  });
-  t.after(() => client.disconnect());
-  client.connect();
-  return client;
-}
 
 /** Subscribes to a task; `values` grows with each progress, also the one that the subscription itself brings. */
 function watchTask(client, id) {

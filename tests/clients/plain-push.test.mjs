@@ -9,7 +9,7 @@ import { startServer } from './support/server.mjs';
 import { until, within } from './support/wait.mjs';
 import { assertWatched, startWatchedUpload } from './support/watched.mjs';
 
-const UNKNOWN_TASK = 'w-00000000-0000-7000-8000-000000000000';
+const UNKNOWN_TASK = 'local-00000000-0000-7000-8000-000000000000';
 
 test('/ws sends the present value at once, each advance, and 100 at the end', async (t) => {
   const server = await startServer(t);
