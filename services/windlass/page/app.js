@@ -5,8 +5,9 @@
 // Nothing here puts data into the page other than as text.
 
 import { claim, claimed } from "./claims.js";
+import { confirmCancel } from "./confirm.js";
 import { describeRemembered, describeTask, describeUpload, summarize } from "./describe.js";
-import { MOST_FILES, fromDrop, fromInput } from "./drop.js";
+import { MOST_FILES, acceptDrops, fromInput } from "./drop.js";
 import { count, displayName } from "./format.js";
 import { Live } from "./live.js";
 import { Queue } from "./queue.js";
@@ -74,6 +75,7 @@ const dependencies = { tus, tasks, claim, store, random: Math.random, now, chang
 // Files
 
 async function take(coming) {
+  voice.clear();
   const { found, tooMany, unreadable } = await coming;
   const messages = [];
   let added = 0;
@@ -128,6 +130,7 @@ function chosen(file) {
   const wanted = choosingFor;
   choosingFor = null;
   if (!file || !wanted) return;
+  voice.clear();
   if (fingerprint(file) !== wanted.fingerprint) {
     const other = file.size !== wanted.size ? "its size differs" : file.name !== wanted.name ? "its name differs" : "it has been changed since";
     voice.show(`${displayName(file.name)} is not the file that this upload began with: ${other}.`);
@@ -159,7 +162,7 @@ async function onUploadAction(row, action) {
     case "choose":
       return choose(upload);
     case "cancel":
-      if (upload.acknowledged > 0 && !(await confirmed(row))) return undefined;
+      if (upload.acknowledged > 0 && !(await confirmCancel(row.name))) return undefined;
       queue.remove(upload);
       if (await upload.cancel()) {
         taskList.remove(upload.taskId);
@@ -184,7 +187,7 @@ async function onRememberedAction(row, action) {
   if (!entry) return;
   if (action === "choose") return choose(entry);
   if (action === "cancel") {
-    if (row.percent > 0 && !(await confirmed(row))) return;
+    if (row.percent > 0 && !(await confirmCancel(row.name))) return;
     const answer = await tus.terminate(entry.location);
     if (!answer.ok) {
       notes.set(entry.taskId, `It could not be cancelled. ${words(answer)}`);
@@ -208,23 +211,6 @@ async function onTaskAction(row, action) {
     notes.set(row.taskId, words(answer));
   }
   draw();
-}
-
-function confirmed(row) {
-  const dialog = byId("confirm");
-  byId("confirm-words").textContent = `What the server has stored of “${row.name}” will be deleted.`;
-  dialog.showModal();
-  byId("confirm-no").focus();
-  return new Promise((resolve) => {
-    const answer = (value) => () => {
-      dialog.onclose = null;
-      dialog.close();
-      resolve(value);
-    };
-    byId("confirm-yes").onclick = answer(true);
-    byId("confirm-no").onclick = answer(false);
-    dialog.onclose = answer(false);
-  });
 }
 
 // What happens
@@ -337,6 +323,7 @@ function renderFrame(others, remembered) {
   byId("uploads").hidden = uploads.length === 0;
   byId("remembered").hidden = remembered === 0;
   byId("summary").textContent = summary.text;
+  byId("legend").hidden = summary.live === 0;
   byId("clear").hidden = summary.complete < 2;
   byId("more").hidden = taskList.next === null;
   const why = others > 0 ? "" : emptyWords(remembered);
@@ -377,41 +364,6 @@ function storage() {
   }
 }
 
-function wireDrop() {
-  // Enter and leave come for every element that is crossed.
-  let depth = 0;
-  const hasFiles = (event) => event.dataTransfer?.types.includes("Files");
-  const show = (dragging) => {
-    document.body.classList.toggle("dragging", dragging);
-    byId("drop-title").textContent = dragging ? "Let go to upload" : "Drop files or folders here";
-  };
-  addEventListener("dragenter", (event) => {
-    if (!hasFiles(event)) return;
-    depth += 1;
-    show(true);
-  });
-  addEventListener("dragleave", (event) => {
-    if (!hasFiles(event)) return;
-    depth = Math.max(0, depth - 1);
-    if (depth === 0) show(false);
-  });
-  addEventListener("dragover", (event) => {
-    if (!hasFiles(event)) return;
-    event.preventDefault();
-    event.dataTransfer.dropEffect = "copy";
-  });
-  addEventListener("drop", (event) => {
-    if (!hasFiles(event)) return;
-    event.preventDefault();
-    depth = 0;
-    show(false);
-    take(fromDrop(event.dataTransfer));
-  });
-  addEventListener("paste", (event) => {
-    if (event.clipboardData?.files.length > 0) take(fromInput(event.clipboardData.files));
-  });
-}
-
 function wireButtons() {
   for (const [button, input] of [
     ["choose-files", "files"],
@@ -436,11 +388,20 @@ function wireButtons() {
   });
 }
 
-wireDrop();
+acceptDrops(globalThis, {
+  onfiles: take,
+  onhover(dragging) {
+    document.body.classList.toggle("dragging", dragging);
+    byId("drop-title").textContent = dragging ? "Let go to upload" : "Drop files or folders here";
+  },
+});
 wireButtons();
 addEventListener("online", () => serverIsBack());
 // Another tab has begun, finished or cancelled something.
-addEventListener("storage", () => taskList.refresh());
+addEventListener("storage", () => {
+  store.reread();
+  taskList.refresh();
+});
 document.addEventListener("visibilitychange", () => {
   if (!document.hidden) taskList.start();
 });

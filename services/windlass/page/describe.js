@@ -55,7 +55,8 @@ export function describeUpload(upload, now) {
   const complete = upload.state === "completed";
   const size = upload.size;
   const moving = upload.state === "sending" || upload.state === "finishing";
-  const facts = [complete || upload.acknowledged === 0 ? bytes(size) : `${bytes(upload.acknowledged)} of ${bytes(size)}`];
+  const whole = complete || upload.acknowledged === 0 || upload.state === "gone";
+  const facts = [whole ? bytes(size) : `${bytes(upload.acknowledged)} of ${bytes(size)}`];
   const speed = upload.speed();
   if (speed !== null && speed > 0) {
     facts.push(rate(speed));

@@ -3,8 +3,43 @@
 // A folder with more is most likely a mistake (a home directory); the page would also become slow.
 export const MOST_FILES = 2000;
 
+/**
+ * Takes what is dropped or pasted anywhere on the page. `onfiles` gets a promise of `{ found, tooMany, unreadable }`,
+ * `onhover(true|false)` follows the files over the page.
+ */
+export function acceptDrops(target, { onfiles, onhover }) {
+  // Enter and leave come for every element that is crossed.
+  let depth = 0;
+  const listen = (type, handle) => {
+    target.addEventListener(type, (event) => {
+      if (event.dataTransfer?.types.includes("Files")) handle(event);
+    });
+  };
+  listen("dragenter", () => {
+    depth += 1;
+    onhover(true);
+  });
+  listen("dragleave", () => {
+    depth = Math.max(0, depth - 1);
+    if (depth === 0) onhover(false);
+  });
+  listen("dragover", (event) => {
+    event.preventDefault();
+    event.dataTransfer.dropEffect = "copy";
+  });
+  listen("drop", (event) => {
+    event.preventDefault();
+    depth = 0;
+    onhover(false);
+    onfiles(fromDrop(event.dataTransfer));
+  });
+  target.addEventListener("paste", (event) => {
+    if (event.clipboardData?.files.length > 0) onfiles(fromInput(event.clipboardData.files));
+  });
+}
+
 /** Must be called before the drop event ends: its items are gone afterwards. */
-export function fromDrop(dataTransfer) {
+function fromDrop(dataTransfer) {
   const entries = [...dataTransfer.items]
     .filter((item) => item.kind === "file")
     .map((item) => item.webkitGetAsEntry?.() ?? item.getAsFile());

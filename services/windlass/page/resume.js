@@ -16,13 +16,17 @@ export function fingerprint(file) {
 
 export class ResumeStore {
   #storage;
+  // Reading and parsing hundreds of keys for each draw and each dropped file would be felt.
+  #entries = null;
 
   /** `storage` is a Storage; without one (private windows) nothing outlives the page. */
   constructor(storage) {
     this.#storage = storage ?? memoryStorage();
   }
 
+  /** Newest first. */
   all() {
+    if (this.#entries) return this.#entries;
     const entries = [];
     for (let i = 0; i < this.#storage.length; i += 1) {
       const key = this.#storage.key(i);
@@ -30,7 +34,13 @@ export class ResumeStore {
       const entry = parse(this.#storage.getItem(key));
       if (entry) entries.push(entry);
     }
-    return entries.sort((a, b) => b.savedAt - a.savedAt);
+    this.#entries = entries.sort((a, b) => b.savedAt - a.savedAt);
+    return this.#entries;
+  }
+
+  /** Another tab has changed something. */
+  reread() {
+    this.#entries = null;
   }
 
   get(taskId) {
@@ -49,7 +59,7 @@ export class ResumeStore {
     const entries = this.all();
     if (entries.length <= MOST_ENTRIES) return;
     // Finished ones first, then the oldest.
-    const order = entries.sort((a, b) => Number(b.finished) - Number(a.finished) || a.savedAt - b.savedAt);
+    const order = [...entries].sort((a, b) => Number(b.finished) - Number(a.finished) || a.savedAt - b.savedAt);
     for (const old of order.slice(0, entries.length - MOST_ENTRIES)) this.forget(old.taskId);
   }
 
@@ -59,10 +69,12 @@ export class ResumeStore {
   }
 
   forget(taskId) {
+    this.#entries = null;
     this.#storage.removeItem(PREFIX + taskId);
   }
 
   #write(key, value) {
+    this.#entries = null;
     try {
       this.#storage.setItem(key, value);
     } catch {

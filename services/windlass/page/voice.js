@@ -33,6 +33,12 @@ export class Voice {
     }, GATHER_MS);
   }
 
+  /** The user has done something new: the message is about the past. */
+  clear() {
+    this.#notice.hidden = true;
+    this.#words.textContent = "";
+  }
+
   /** For everybody, until it is dismissed or replaced. */
   show(message) {
     this.#notice.hidden = false;
