@@ -39,6 +39,7 @@ pub struct Options {
     /// Size of a request's line and headers, bytes; more is answered 431. Upload-Metadata is what makes them long.
     pub max_header_bytes: usize,
     /// How long a request body may give nothing while the handler waits for it; then the handler sees it broken off.
+    /// A net under handlers that have no such limit of their own, so longer than theirs.
     pub body_stall: Duration,
     /// How long a client may take nothing of what is written to it; then the connection is closed.
     pub write_stall: Duration,
@@ -55,7 +56,7 @@ impl Default for Options {
             header_timeout: Duration::from_secs(30),
             max_headers: 100,
             max_header_bytes: 32 * 1024,
-            body_stall: Duration::from_secs(60),
+            body_stall: Duration::from_secs(120),
             write_stall: Duration::from_secs(60),
             drain_deadline: Duration::from_secs(25),
             metrics: Metrics::default(),

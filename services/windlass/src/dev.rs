@@ -1,0 +1,82 @@
+//! `windlass dev`: upload, push and page in one process on embedded state. No other program is needed.
+//!
+//! Nothing is bound and nothing is written before the configuration has been found good.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use axum::Router;
+use serde::Deserialize;
+use windlass_serve::{Flags, Program, auth, config, telemetry};
+use windlass_task::EmbeddedStore;
+use windlass_task::store::Options;
+
+use crate::page;
+
+/// The exit code for a wrong flag or configuration, the same as clap's.
+const USAGE: u8 = 2;
+
+/// The flags of `dev`.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// Folder for uploads and their records; made if missing, used by one process at a time
+    #[arg(long, value_name = "DIR", default_value = "./windlass-data")]
+    data_dir: PathBuf,
+
+    #[command(flatten)]
+    flags: Flags,
+}
+
+/// The configuration file.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+struct Config {
+    auth: Option<auth::Settings>,
+}
+
+/// Why `dev` ended before its time.
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error(transparent)]
+    ReadConfig(#[from] config::Error),
+    #[error(transparent)]
+    ConfigureAuth(#[from] auth::Error),
+    #[error("cannot use the data directory")]
+    OpenStore(#[from] windlass_task::store::Error),
+    #[error(transparent)]
+    Bind(#[from] windlass_serve::program::BindError),
+    #[error(transparent)]
+    Run(#[from] windlass_serve::program::RunError),
+}
+
+impl Error {
+    fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::ReadConfig(_) | Self::ConfigureAuth(_) => ExitCode::from(USAGE),
+            Self::OpenStore(_) | Self::Bind(_) | Self::Run(_) => ExitCode::FAILURE,
+        }
+    }
+}
+
+/// Serves until it is told to stop.
+pub async fn run(arguments: Arguments) -> ExitCode {
+    telemetry::start(arguments.flags.log_format);
+    match Box::pin(serve(arguments)).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("windlass dev: {}", crate::text::with_causes(&error));
+            error.exit_code()
+        }
+    }
+}
+
+async fn serve(arguments: Arguments) -> Result<(), Error> {
+    let Arguments { data_dir, flags } = arguments;
+    let config: Config = config::read_or_default(flags.config.as_deref())?;
+    let program = Program::new(flags, config.auth.as_ref())?;
+    let _store = EmbeddedStore::open(&data_dir, Options::default())?;
+    let api = program.authenticated(Router::new());
+    let app = api.merge(page::router());
+    program.bind().await?.run(app).await?;
+    Ok(())
+}
