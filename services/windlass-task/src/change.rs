@@ -201,7 +201,10 @@ impl Draft {
                 self.kinds.push(EventType::Created);
             }
             Change::ForgetBytes => match &mut self.entry {
-                Some(Entry::Gone(tombstone)) => tombstone.segments.clear(),
+                Some(Entry::Gone(tombstone)) => {
+                    tombstone.stored = false;
+                    tombstone.segments.clear();
+                }
                 Some(Entry::Live(_)) | None => return Err(Refusal::Absent),
             },
             Change::Terminate => self.bury(Cause::Terminated, EventType::Terminated, now)?,

@@ -52,7 +52,9 @@ pub struct Tombstone {
     pub cause: Cause,
     /// Since when, by the store's clock.
     pub since: UnixMillis,
-    /// Bytes that may still be stored; empty once they were removed.
+    /// Whether bytes or documents may still be stored.
+    pub stored: bool,
+    /// The bytes that may still be stored.
     pub segments: Vec<Segment>,
     /// Other names under which the task was found.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -80,6 +82,7 @@ impl Tombstone {
             write_key: record.write_key.clone(),
             cause,
             since: now,
+            stored: true,
             segments: record.segments.clone(),
             aliases: record.aliases.clone(),
             revision: record.revision,
@@ -121,8 +124,17 @@ impl Entry {
     pub fn due(&self) -> Option<UnixMillis> {
         match self {
             Self::Live(record) => record.expires,
-            Self::Gone(tombstone) if !tombstone.segments.is_empty() => Some(tombstone.since),
+            Self::Gone(tombstone) if tombstone.stored => Some(tombstone.since),
             Self::Gone(tombstone) => Some(tombstone.since.after(TOMBSTONE_LIFETIME)),
+        }
+    }
+
+    /// Whether it is a tombstone without bytes whose time has come.
+    #[must_use]
+    pub fn is_forgettable(&self, now: UnixMillis) -> bool {
+        match self {
+            Self::Live(_) => false,
+            Self::Gone(tombstone) => !tombstone.stored && now >= tombstone.since.after(TOMBSTONE_LIFETIME),
         }
     }
 

@@ -1,1 +1,29 @@
-//! Placeholder.
+//! The upload service: takes bytes over resumable protocols and loses none that it has acknowledged.
+//!
+//! Main path: [`router`] → `http` (thin handlers) → `tus` or `form` (what the request means, no I/O) → `holder` (who may
+//! write now) → `append` (body to storage in checkpoints, each a commit) → `finish` (the verdict). [`storage`] keeps
+//! bytes, `windlass_task`'s store keeps everything else.
+//!
+//! It must not know of WebSocket or channels: watchers learn from the commits.
+
+mod append;
+pub mod config;
+mod download;
+pub mod embedded;
+pub mod error;
+mod finish;
+mod form;
+mod holder;
+mod http;
+mod listen;
+mod location;
+mod metrics;
+mod service;
+pub mod storage;
+pub mod tus;
+mod upkeep;
+
+pub use config::Config;
+pub use error::Error;
+pub use http::router;
+pub use service::{Parts, Upload};

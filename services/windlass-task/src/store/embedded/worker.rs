@@ -186,15 +186,8 @@ impl Worker {
 
     fn forget(&self, key: &TaskKey) -> Result<(), Error> {
         match self.database.load(key)? {
-            Some(entry @ Entry::Gone(_)) if entry.due().is_some_and(|due| due <= (self.clock)()) => {
-                let Entry::Gone(tombstone) = &entry else { return Ok(()) };
-                if tombstone.segments.is_empty() {
-                    self.database.remove(&entry)
-                } else {
-                    Ok(())
-                }
-            }
-            _ => Ok(()),
+            Some(entry @ Entry::Gone(_)) if entry.is_forgettable((self.clock)()) => self.database.remove(&entry),
+            Some(Entry::Gone(_) | Entry::Live(_)) | None => Ok(()),
         }
     }
 

@@ -1,0 +1,294 @@
+//! Taking a body into an upload: bytes to the storage, and every so often a checkpoint that acknowledges them.
+//!
+//! Order of a checkpoint: the bytes are durable, then the commit, then whatever shows the new offset. A body may end
+//! in many ways; whatever the way, what came is saved before the request is answered. The one exception is a body
+//! longer than its upload: what has not been acknowledged of it is thrown away.
+
+use std::pin::pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt as _};
+use tokio::time::Instant;
+use windlass_task::change::{Change, Refusal};
+use windlass_task::record::Creation;
+use windlass_task::status::{IllegalTransition, Trigger};
+use windlass_task::{Commit, Entry, Expected, Finish, Outcome, Record, Status, UnixMillis};
+
+use crate::error::Error;
+use crate::finish;
+use crate::holder::{Hold, Release};
+use crate::service::{Upload, failure, patiently};
+use crate::storage::{Manifest, Writer};
+use crate::tus::{Admission, Rejection};
+
+/// One request's writing to one upload.
+pub(crate) struct Session {
+    upload: Arc<Upload>,
+    hold: Hold,
+    /// What the next commit expects.
+    expected: Expected,
+    /// What the next commit does before anything else.
+    lead: Vec<Change>,
+    /// As last committed; before the first commit of a new task, as it will be.
+    record: Record,
+    writer: Box<dyn Writer>,
+    /// Bytes taken since the last checkpoint, and when the first of them came.
+    unsaved: u64,
+    due: Option<Instant>,
+}
+
+impl Session {
+    /// A session on a new task. Its manifest is durable when this returns; its record comes with the first commit.
+    pub(crate) async fn create(upload: Arc<Upload>, hold: Hold, creation: Creation) -> Result<Self, Error> {
+        let now = UnixMillis::now();
+        let manifest = Manifest::of(&creation, now);
+        patiently!(upload, upload.storage().write_manifest(&manifest))?;
+        let record = Record::create(creation.clone(), now);
+        let lead = vec![Change::Create(Box::new(creation))];
+        Self::open(upload, hold, Expected::Absent, lead, record).await
+    }
+
+    /// A session on a task that is there.
+    pub(crate) async fn resume(
+        upload: Arc<Upload>,
+        hold: Hold,
+        record: Record,
+        admission: Admission,
+    ) -> Result<Self, Error> {
+        let record = upload.fence(&hold, record).await?;
+        let mut lead = Vec::new();
+        if record.status == Status::Paused {
+            lead.push(Change::Resume);
+        }
+        lead.extend(admission.declare.map(Change::DeclareLength));
+        let expected = Expected::Holder {
+            token: record.token,
+            received: record.received,
+        };
+        Self::open(upload, hold, expected, lead, record).await
+    }
+
+    async fn open(
+        upload: Arc<Upload>,
+        hold: Hold,
+        expected: Expected,
+        lead: Vec<Change>,
+        record: Record,
+    ) -> Result<Self, Error> {
+        let writer = upload.storage().open(&record).await?;
+        Ok(Self {
+            upload,
+            hold,
+            expected,
+            lead,
+            record,
+            writer,
+            unsaved: 0,
+            due: None,
+        })
+    }
+
+    /// Takes the whole body, saves it, and finishes the upload when nothing is missing.
+    pub(crate) async fn take<E>(
+        &mut self,
+        body: impl Stream<Item = Result<Bytes, E>>,
+        admission: Admission,
+    ) -> Result<(), Error> {
+        self.upload.metrics.append_began();
+        let taken = self.take_body(body, admission).await;
+        self.upload.metrics.append_ended();
+        match taken {
+            Ok(()) => self.save().await,
+            // Nothing that is not acknowledged is kept of a body that is too long.
+            Err(error @ Error::Reject(_)) => Err(error),
+            // The writer is broken, or there is nothing left to write to: saving would fail too.
+            Err(error @ (Error::UseStorage(_) | Error::UseStore(_) | Error::ReachUpload { .. })) => Err(error),
+            Err(error) => {
+                self.save().await?;
+                Err(match error {
+                    Error::KeepUpload { .. } => Error::KeepUpload {
+                        offset: self.record.offset(),
+                    },
+                    other => other,
+                })
+            }
+        }
+    }
+
+    /// The record as last committed.
+    pub(crate) fn into_record(self) -> Record {
+        self.record
+    }
+
+    async fn take_body<E>(
+        &mut self,
+        body: impl Stream<Item = Result<Bytes, E>>,
+        admission: Admission,
+    ) -> Result<(), Error> {
+        let upload = Arc::clone(&self.upload);
+        let mut body = pin!(body);
+        let mut draining = pin!(upload.parts.shutdown.draining());
+        let (mut skip, mut room) = (admission.skip, admission.room);
+        loop {
+            let idle = upload.config.idle_timeout;
+            let due = self.due;
+            let piece = tokio::select! {
+                piece = tokio::time::timeout(idle, body.next()) => piece,
+                reason = self.hold.asked() => return Err(self.released(reason)),
+                () = &mut draining => return Err(Error::Drain),
+                () = at(due) => {
+                    self.save().await?;
+                    continue;
+                }
+            };
+            let mut piece = match piece {
+                Err(_) => return Err(Error::AwaitBody { after: idle }),
+                Ok(None) => return Ok(()),
+                Ok(Some(Err(_))) => return Err(Error::ReadBody),
+                Ok(Some(Ok(piece))) => piece,
+            };
+            if let Some(room) = &mut room {
+                let size = piece.len() as u64;
+                *room = room.checked_sub(size).ok_or_else(|| self.too_long(admission))?;
+            }
+            let known = skip.min(piece.len() as u64);
+            skip -= known;
+            let piece = piece.split_off(usize::try_from(known).unwrap_or(piece.len()));
+            self.hold.moved();
+            self.push(piece).await?;
+        }
+    }
+
+    /// Takes bytes that follow.
+    async fn push(&mut self, piece: Bytes) -> Result<(), Error> {
+        if piece.is_empty() {
+            return Ok(());
+        }
+        self.unsaved += piece.len() as u64;
+        self.writer.write(piece).await?;
+        let due = *self
+            .due
+            .get_or_insert_with(|| Instant::now() + self.upload.config.checkpoint);
+        if self.unsaved >= self.record.part_size || Instant::now() >= due {
+            self.save().await?;
+        }
+        Ok(())
+    }
+
+    /// A checkpoint: makes durable and commits what was taken, and the verdict when nothing is missing.
+    async fn save(&mut self) -> Result<(), Error> {
+        let checkpoint = self.writer.checkpoint().await?;
+        let advance = checkpoint.received - self.record.received;
+        let length = self.length();
+        let mut changes = std::mem::take(&mut self.lead);
+        if advance > 0 {
+            changes.push(Change::Advance {
+                received: checkpoint.received,
+                segments: checkpoint.segments,
+            });
+        }
+        let unfinished = matches!(self.record.finish, Finish::Open | Finish::VerdictPending);
+        if let Some(length) = length
+            && length == checkpoint.received
+            && unfinished
+        {
+            let verdict = finish::decide(&self.upload, &self.record.key, length).await?;
+            changes.push(Change::Finish(verdict));
+        }
+        (self.unsaved, self.due) = (0, None);
+        if !changes.is_empty() {
+            self.commit(changes).await?;
+            self.upload.metrics.checkpoint(advance);
+        }
+        Ok(())
+    }
+
+    async fn commit(&mut self, mut changes: Vec<Change>) -> Result<(), Error> {
+        let mut commit = Commit {
+            key: self.record.key.clone(),
+            expected: self.expected.clone(),
+            changes: changes.clone(),
+            traceparent: None,
+        };
+        let mut outcome = self.upload.commit(commit.clone()).await?;
+        if let Outcome::Refused(
+            Refusal::Transition(IllegalTransition {
+                from: Status::Paused,
+                trigger: Trigger::Complete,
+            }),
+            _,
+        ) = outcome
+        {
+            // Paused with the last bytes under way: they count, the verdict waits for whoever resumes.
+            changes.retain(|change| !matches!(change, Change::Finish(_)));
+            commit.changes = changes;
+            outcome = self.upload.commit(commit).await?;
+        }
+        match outcome {
+            Outcome::Committed(Entry::Live(record)) => {
+                self.expected = Expected::Holder {
+                    token: record.token,
+                    received: record.received,
+                };
+                self.record = *record;
+                if self.record.status == Status::Paused {
+                    return Err(Error::ContinuePaused {
+                        offset: self.record.offset(),
+                    });
+                }
+                Ok(())
+            }
+            other => Err(failure(other)),
+        }
+    }
+
+    /// The length, as it is known or is about to be.
+    fn length(&self) -> Option<u64> {
+        let declared = self.lead.iter().find_map(|change| match change {
+            Change::DeclareLength(length) => Some(*length),
+            _ => None,
+        });
+        self.record.length.or(declared)
+    }
+
+    /// Makes a deferred length known: it is what has been taken. That finishes the upload.
+    pub(crate) async fn end(&mut self) -> Result<(), Error> {
+        self.lead.push(Change::DeclareLength(self.record.received));
+        self.save().await
+    }
+
+    /// Gives the upload up: it will never complete, and its bytes are of no use.
+    pub(crate) async fn fail(&mut self, reason: String) -> Result<(), Error> {
+        self.commit(vec![Change::Fail { reason }]).await?;
+        let Record { key, segments, .. } = &self.record;
+        Ok(self.upload.storage().remove(key, segments).await?)
+    }
+
+    fn released(&self, reason: Release) -> Error {
+        let offset = self.record.offset();
+        match reason {
+            Release::TakenOver => Error::KeepUpload { offset },
+            Release::Withdrawn => Error::ContinuePaused { offset },
+        }
+    }
+
+    fn too_long(&self, admission: Admission) -> Error {
+        let limit = self.upload.config.max_size;
+        match (self.record.length.or(admission.declare), limit) {
+            (None, Some(limit)) => Rejection::MaxSize { limit }.into(),
+            (length, _) => Rejection::BeyondLength {
+                length: length.unwrap_or_default(),
+            }
+            .into(),
+        }
+    }
+}
+
+/// Waits until `due`; without one, for ever.
+async fn at(due: Option<Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due).await,
+        None => std::future::pending().await,
+    }
+}

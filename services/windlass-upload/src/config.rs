@@ -1,0 +1,111 @@
+//! What an operator may set of the upload service.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+/// The settings of the upload service; sizes in bytes, times in seconds where the name says so.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Config {
+    /// The largest upload that is taken; none when absent.
+    pub max_size_bytes: Option<u64>,
+    /// How long after its last acknowledged byte an unfinished upload expires.
+    pub lifetime_seconds: u64,
+    /// How long a body may bring nothing before its request is answered 408.
+    pub idle_timeout_seconds: u64,
+    /// How long a request is held while the store or the storage does not answer, before the client hears of it.
+    pub hold_seconds: u64,
+    /// The longest time between two checkpoints inside one body (promise P1).
+    pub checkpoint_millis: u64,
+    /// The most files that one form may have.
+    pub form_files_max: usize,
+    /// The URL under which clients reach the server, for absolute `Location`s; path-absolute when absent.
+    pub public_url: Option<String>,
+    /// The origin that new tasks' ids carry.
+    pub origin: String,
+    /// Whether acknowledged bytes also survive a power cut; each checkpoint then waits for the disk.
+    pub survive_power_cut: bool,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            max_size_bytes: None,
+            // DESIGN section 3: 24 hours after the last acknowledged byte.
+            lifetime_seconds: 24 * 3_600,
+            // Mobile networks stall for tens of seconds in a tunnel; common proxies give up at 60 s.
+            idle_timeout_seconds: 60,
+            // DESIGN section 5: under the 15 s and more after which common proxies give up.
+            hold_seconds: 10,
+            // DESIGN P1: every 500 ms or part size, whichever is first.
+            checkpoint_millis: 500,
+            form_files_max: 1_000,
+            public_url: None,
+            origin: "local".to_owned(),
+            survive_power_cut: false,
+        }
+    }
+}
+
+/// A setting that cannot be.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The origin is outside its grammar.
+    #[error("upload.origin: {0}")]
+    ParseOrigin(#[source] windlass_task::id::Error),
+    /// The public URL is not one.
+    #[error("upload.publicUrl must begin with http:// or https:// and have no query")]
+    ParsePublicUrl,
+    /// A time or size is zero.
+    #[error("upload.{name} must not be 0")]
+    RequirePositive {
+        /// Which.
+        name: &'static str,
+    },
+}
+
+/// Settings that were checked.
+#[derive(Debug, Clone)]
+pub(crate) struct Validated {
+    pub(crate) max_size: Option<u64>,
+    pub(crate) lifetime: Duration,
+    pub(crate) idle_timeout: Duration,
+    pub(crate) hold: Duration,
+    pub(crate) checkpoint: Duration,
+    pub(crate) form_files_max: usize,
+    pub(crate) public_url: Option<String>,
+    pub(crate) origin: windlass_task::Origin,
+}
+
+impl Config {
+    pub(crate) fn validate(&self) -> Result<Validated, Error> {
+        for (name, value) in [
+            ("lifetimeSeconds", self.lifetime_seconds),
+            ("idleTimeoutSeconds", self.idle_timeout_seconds),
+            ("checkpointMillis", self.checkpoint_millis),
+            ("maxSizeBytes", self.max_size_bytes.unwrap_or(1)),
+            ("formFilesMax", self.form_files_max as u64),
+        ] {
+            if value == 0 {
+                return Err(Error::RequirePositive { name });
+            }
+        }
+        if let Some(url) = &self.public_url {
+            let web = url.starts_with("https://") || url.starts_with("http://");
+            if !web || url.contains(['?', '#']) || url.bytes().any(|b| !b.is_ascii_graphic()) {
+                return Err(Error::ParsePublicUrl);
+            }
+        }
+        Ok(Validated {
+            max_size: self.max_size_bytes,
+            lifetime: Duration::from_secs(self.lifetime_seconds),
+            idle_timeout: Duration::from_secs(self.idle_timeout_seconds),
+            hold: Duration::from_secs(self.hold_seconds),
+            checkpoint: Duration::from_millis(self.checkpoint_millis),
+            form_files_max: self.form_files_max,
+            public_url: self.public_url.clone(),
+            origin: self.origin.parse().map_err(Error::ParseOrigin)?,
+        })
+    }
+}

@@ -1,0 +1,181 @@
+//! Finished uploads on their way out: whole or one range (RFC 9110 section 14), never as a page that runs.
+
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use windlass_task::{Principal, Record, Status};
+
+use crate::error::Error;
+use crate::location::Target;
+use crate::service::Upload;
+
+pub(crate) async fn answer(
+    upload: &Upload,
+    principal: &Principal,
+    target: &Target,
+    request: &HeaderMap,
+) -> Result<Response, Error> {
+    let key = upload.find(target).await?;
+    let record = upload.authorise(upload.load(&key).await?, principal, target)?;
+    let length = match (record.status, record.length) {
+        (Status::Completed, Some(length)) => length,
+        _ => return Err(Error::Download),
+    };
+    let etag = etag(&record);
+    let mut headers = describe(&record, &etag);
+    if matches(request.get(header::IF_NONE_MATCH), &etag) {
+        return Ok((StatusCode::NOT_MODIFIED, headers).into_response());
+    }
+    // A range is only meant for the very bytes it was made for.
+    let range = match request.get(header::IF_RANGE) {
+        Some(value) if value.as_bytes() != etag.as_bytes() => None,
+        _ => request.get(header::RANGE).and_then(|value| value.to_str().ok()),
+    };
+    let (status, range) = match range.map(|range| parse_range(range, length)) {
+        None | Some(Range::Ignored) => (StatusCode::OK, 0..length),
+        Some(Range::Outside) => return Err(Error::SelectRange { length }),
+        Some(Range::Inside(start, end)) => {
+            let value = format!("bytes {start}-{}/{length}", end - 1);
+            headers.insert(header::CONTENT_RANGE, value.try_into().expect("digits are ASCII"));
+            (StatusCode::PARTIAL_CONTENT, start..end)
+        }
+    };
+    headers.insert(header::CONTENT_LENGTH, (range.end - range.start).into());
+    let bytes = upload.storage().read(&record.segments, range).await?;
+    Ok((status, headers, Body::from_stream(bytes)).into_response())
+}
+
+/// Uploads never change once finished, so the id is the validator.
+fn etag(record: &Record) -> String {
+    format!("\"{}\"", record.key.id)
+}
+
+fn describe(record: &Record, etag: &str) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    let media_type = record
+        .metadata
+        .content_type()
+        .and_then(|text| HeaderValue::from_str(text).ok());
+    let octets = HeaderValue::from_static("application/octet-stream");
+    headers.insert(header::CONTENT_TYPE, media_type.unwrap_or(octets));
+    headers.insert(header::CONTENT_DISPOSITION, disposition(record.metadata.filename()));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    // A browser that shows the file all the same gives it no scripts and no origin.
+    headers.insert(
+        header::CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static("default-src 'none'; sandbox"),
+    );
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-transform"));
+    headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    headers.insert(header::ETAG, etag.try_into().expect("an id is ASCII"));
+    headers
+}
+
+/// `attachment` with the name in both forms (RFC 6266): plain ASCII for old readers, UTF-8 for the others.
+fn disposition(name: Option<&str>) -> HeaderValue {
+    let Some(name) = name else {
+        return HeaderValue::from_static("attachment");
+    };
+    let plain: String = name
+        .chars()
+        .map(|c| {
+            if c.is_ascii_graphic() && !matches!(c, '"' | '\\' | '/' | '%') || c == ' ' {
+                c
+            } else {
+                '_'
+            }
+        })
+        .collect();
+    let mut extended = String::new();
+    for byte in name.bytes() {
+        // attr-char of RFC 8187.
+        if byte.is_ascii_alphanumeric() || b"!#$&+-.^_`|~".contains(&byte) {
+            extended.push(char::from(byte));
+        } else {
+            extended.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    let value = format!("attachment; filename=\"{plain}\"; filename*=UTF-8''{extended}");
+    value.try_into().unwrap_or(HeaderValue::from_static("attachment"))
+}
+
+fn matches(condition: Option<&HeaderValue>, etag: &str) -> bool {
+    let Some(text) = condition.and_then(|value| value.to_str().ok()) else {
+        return false;
+    };
+    text.split(',')
+        .map(str::trim)
+        .any(|one| one == "*" || one.trim_start_matches("W/") == etag)
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Range {
+    /// Not one range of bytes: the whole is sent, as the standard allows.
+    Ignored,
+    /// Nothing of it is there.
+    Outside,
+    /// From, and up to but not including.
+    Inside(u64, u64),
+}
+
+fn parse_range(text: &str, length: u64) -> Range {
+    let number = |text: &str| -> Option<u64> {
+        let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+        digits.then(|| text.parse().unwrap_or(u64::MAX))
+    };
+    let Some((first, last)) = text.strip_prefix("bytes=").and_then(|spec| spec.split_once('-')) else {
+        return Range::Ignored;
+    };
+    match (number(first.trim()), number(last.trim())) {
+        (Some(first), Some(last)) if first > last => Range::Ignored,
+        (Some(first), _) if first >= length && (last.trim().is_empty() || number(last.trim()).is_some()) => {
+            Range::Outside
+        }
+        (Some(first), Some(last)) => Range::Inside(first, last.saturating_add(1).min(length)),
+        (Some(first), None) if last.trim().is_empty() => Range::Inside(first, length),
+        (None, Some(suffix)) if first.trim().is_empty() => {
+            if suffix == 0 || length == 0 {
+                Range::Outside
+            } else {
+                Range::Inside(length.saturating_sub(suffix), length)
+            }
+        }
+        _ => Range::Ignored,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_are_those_of_the_standard() {
+        for (text, expected) in [
+            ("bytes=0-0", Range::Inside(0, 1)),
+            ("bytes=5-", Range::Inside(5, 10)),
+            ("bytes=-3", Range::Inside(7, 10)),
+            ("bytes=-30", Range::Inside(0, 10)),
+            ("bytes=3-99", Range::Inside(3, 10)),
+            ("bytes=10-", Range::Outside),
+            ("bytes=10-12", Range::Outside),
+            ("bytes=-0", Range::Outside),
+            ("bytes=5-2", Range::Ignored),
+            ("bytes=0-1,3-4", Range::Ignored),
+            ("bytes=a-", Range::Ignored),
+            ("bytes=-", Range::Ignored),
+            ("lines=1-2", Range::Ignored),
+            ("bytes=99999999999999999999-", Range::Outside),
+        ] {
+            assert_eq!(parse_range(text, 10), expected, "{text}");
+        }
+        assert_eq!(parse_range("bytes=0-", 0), Range::Outside);
+    }
+
+    #[test]
+    fn a_name_cannot_break_out_of_its_header() {
+        let value = disposition(Some("a\"; filename=evil.html\r\nX: y/\u{e9}.txt"));
+        let text = value.to_str().unwrap();
+        assert!(text.starts_with("attachment; filename=\"a_; filename=evil.html__X: y__.txt\"; filename*=UTF-8''a%22"));
+        assert!(text.ends_with("%C3%A9.txt"));
+    }
+}

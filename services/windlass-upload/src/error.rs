@@ -1,0 +1,222 @@
+//! Every way in which a request to the upload service can end badly, and the one map to status and code.
+
+use std::time::Duration;
+
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
+use windlass_serve::Problem;
+use windlass_task::store::Cause;
+
+use crate::tus::Rejection;
+use crate::tus::response::{TUS_VERSION, UPLOAD_OFFSET};
+use crate::{form, storage, tus};
+
+/// Why a request was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The request itself is wrong, or does not fit the upload's record.
+    #[error(transparent)]
+    Reject(#[from] Rejection),
+    /// The form is wrong.
+    #[error(transparent)]
+    ReadForm(#[from] form::Error),
+    /// There is no such upload for this caller.
+    #[error("there is no such upload, or its key is wrong")]
+    FindUpload,
+    /// It was terminated or has expired.
+    #[error("the upload is gone: {}", match cause { Cause::Terminated => "it was terminated", Cause::Expired => "it expired" })]
+    ReachUpload {
+        /// Which.
+        cause: Cause,
+    },
+    /// The caller is known but has no right to upload.
+    #[error("the token gives no right to upload")]
+    Permit,
+    /// Another client is sending the upload, and keeps it.
+    #[error("another client is sending this upload")]
+    HoldUpload {
+        /// After how long it makes sense to ask again.
+        retry_after: Duration,
+    },
+    /// A newer request took the upload over while this one ran.
+    #[error("a newer request has taken the upload over")]
+    KeepUpload {
+        /// Where the upload stood when it was given up.
+        offset: u64,
+    },
+    /// The owner paused the upload while this request ran.
+    #[error("the upload was paused by its owner")]
+    ContinuePaused {
+        /// Where it stands.
+        offset: u64,
+    },
+    /// The body brought nothing for too long; what came is kept.
+    #[error("the body brought nothing for {} seconds", after.as_secs())]
+    AwaitBody {
+        /// For how long.
+        after: Duration,
+    },
+    /// The body ended before its time; what came is kept.
+    #[error("the body broke off")]
+    ReadBody,
+    /// The server is going down; what came is kept.
+    #[error("the server is going down; go on in a moment")]
+    Drain,
+    /// The upload is not finished, so it cannot be downloaded.
+    #[error("the upload is not finished")]
+    Download,
+    /// The asked range is not in the upload.
+    #[error("the range is outside the upload's {length} bytes")]
+    SelectRange {
+        /// The upload's length.
+        length: u64,
+    },
+    /// The bytes cannot be stored.
+    #[error("the bytes cannot be stored now")]
+    UseStorage(#[from] storage::Error),
+    /// The record cannot be read or written.
+    #[error("the upload's record cannot be reached now")]
+    UseStore(#[from] windlass_task::store::Error),
+    /// Nobody can say whether the last checkpoint was recorded.
+    #[error("the outcome of the last checkpoint is unknown; ask for the offset")]
+    ConfirmCheckpoint,
+    /// The record refused a change that this server thought fit. A bug, answered without touching anything.
+    #[error("the upload's record does not allow this")]
+    ChangeRecord(#[source] windlass_task::change::Refusal),
+}
+
+/// After how long a client should come back when the server is busy with itself.
+const RETRY_SOON: Duration = Duration::from_secs(1);
+
+impl Error {
+    /// Whether waiting may cure it: the store or the storage is away.
+    pub(crate) fn is_temporary(&self) -> bool {
+        match self {
+            Self::UseStore(error) => !matches!(
+                error,
+                windlass_task::store::Error::ReadVersion { .. } | windlass_task::store::Error::ReadEntry { .. }
+            ),
+            Self::UseStorage(_) | Self::ConfirmCheckpoint => true,
+            Self::Reject(_)
+            | Self::ReadForm(_)
+            | Self::FindUpload
+            | Self::ReachUpload { .. }
+            | Self::Permit
+            | Self::HoldUpload { .. }
+            | Self::KeepUpload { .. }
+            | Self::ContinuePaused { .. }
+            | Self::AwaitBody { .. }
+            | Self::ReadBody
+            | Self::Drain
+            | Self::Download
+            | Self::SelectRange { .. }
+            | Self::ChangeRecord(_) => false,
+        }
+    }
+
+    /// The status, the stable code, the offset to show and the time to stay away.
+    fn answer(&self) -> (StatusCode, &'static str, Option<u64>, Option<Duration>) {
+        match self {
+            Self::Reject(rejection) => {
+                let (status, code) = rejection.status();
+                let offset = match rejection {
+                    Rejection::Offset { expected, .. } => Some(*expected),
+                    _ => None,
+                };
+                (status, code, offset, None)
+            }
+            Self::ReadForm(error) => {
+                let (status, code) = error.status();
+                (status, code, None, None)
+            }
+            Self::FindUpload => (StatusCode::NOT_FOUND, "upload_not_found", None, None),
+            Self::ReachUpload {
+                cause: Cause::Terminated,
+            } => (StatusCode::GONE, "upload_terminated", None, None),
+            Self::ReachUpload { cause: Cause::Expired } => (StatusCode::GONE, "upload_expired", None, None),
+            Self::Permit => (StatusCode::FORBIDDEN, "upload_not_permitted", None, None),
+            Self::HoldUpload { retry_after } => (StatusCode::LOCKED, "upload_contended", None, Some(*retry_after)),
+            Self::KeepUpload { offset } => (StatusCode::LOCKED, "upload_taken_over", Some(*offset), Some(RETRY_SOON)),
+            Self::ContinuePaused { offset } => (StatusCode::CONFLICT, "paused", Some(*offset), None),
+            Self::AwaitBody { .. } => (StatusCode::REQUEST_TIMEOUT, "body_idle", None, None),
+            Self::ReadBody => (StatusCode::BAD_REQUEST, "body_incomplete", None, None),
+            Self::Drain => (StatusCode::SERVICE_UNAVAILABLE, "draining", None, Some(RETRY_SOON)),
+            Self::Download => (StatusCode::CONFLICT, "upload_not_finished", None, None),
+            Self::SelectRange { .. } => (StatusCode::RANGE_NOT_SATISFIABLE, "range_not_satisfiable", None, None),
+            Self::UseStorage(storage::Error::FindRoom { .. }) => {
+                (StatusCode::INSUFFICIENT_STORAGE, "storage_full", None, Some(RETRY_SOON))
+            }
+            Self::UseStorage(_) => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "storage_unavailable",
+                None,
+                Some(RETRY_SOON),
+            ),
+            Self::UseStore(
+                windlass_task::store::Error::ReadVersion { .. } | windlass_task::store::Error::ReadEntry { .. },
+            ) => (StatusCode::INTERNAL_SERVER_ERROR, "record_unreadable", None, None),
+            Self::UseStore(_) => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "store_unavailable",
+                None,
+                Some(RETRY_SOON),
+            ),
+            Self::ConfirmCheckpoint => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "outcome_unknown",
+                None,
+                Some(RETRY_SOON),
+            ),
+            Self::ChangeRecord(_) => (StatusCode::INTERNAL_SERVER_ERROR, "record_refused", None, None),
+        }
+    }
+
+    /// The same failure as a `HEAD` may show it. tus-js-client answers any status but 2xx and 423 by starting again
+    /// from zero, so what will pass is always 423 with `Retry-After` (DESIGN section 5).
+    pub(crate) fn on_head(self) -> Response {
+        let (status, code, ..) = self.answer();
+        if !status.is_server_error() {
+            return self.into_response();
+        }
+        log(&self, code);
+        with_retry_after(Problem::new(StatusCode::LOCKED, code, self.to_string()), RETRY_SOON).into_response()
+    }
+}
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        let (status, code, offset, retry_after) = self.answer();
+        if status.is_server_error() {
+            log(&self, code);
+        }
+        let mut problem = Problem::new(status, code, self.to_string());
+        if let Some(offset) = offset {
+            problem = problem.with_header(UPLOAD_OFFSET, offset.into());
+        }
+        if let Some(retry_after) = retry_after {
+            problem = with_retry_after(problem, retry_after);
+        }
+        match self {
+            Self::Reject(Rejection::Version) => {
+                problem = problem.with_header(TUS_VERSION, HeaderValue::from_static(tus::VERSION));
+            }
+            Self::SelectRange { length } => {
+                let range = format!("bytes */{length}").try_into().expect("digits are ASCII");
+                problem = problem.with_header(header::CONTENT_RANGE, range);
+            }
+            _ => {}
+        }
+        problem.into_response()
+    }
+}
+
+fn with_retry_after(problem: Problem, after: Duration) -> Problem {
+    problem.with_header(header::RETRY_AFTER, after.as_secs().max(1).into())
+}
+
+fn log(error: &Error, code: &'static str) {
+    match error {
+        Error::Drain => {}
+        error => tracing::error!(code, error = error as &dyn std::error::Error, "request failed"),
+    }
+}

@@ -1,0 +1,196 @@
+//! `multipart/form-data` (RFC 7578): many files in one request, each streamed into a task of its own.
+//!
+//! A form cannot be resumed: when it breaks off, the file in hand fails; those before it are complete and stay.
+
+mod bounded;
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use http::StatusCode;
+use serde::Serialize;
+use windlass_task::record::Creation;
+use windlass_task::{Metadata, Principal, Protocol, TaskId, TaskKey, WriteKey};
+
+use self::bounded::HeaderBudget;
+use crate::append::Session;
+use crate::error::Error as UploadError;
+use crate::location::location;
+use crate::service::Upload;
+use crate::tus::Admission;
+
+/// The most bytes that a field without a file may have: such fields are read over, not kept.
+const FIELD_MAX_BYTES: usize = 64 * 1024;
+
+/// A form that cannot be taken.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The content type names no boundary.
+    #[error("a form's Content-Type is multipart/form-data with a boundary")]
+    FindBoundary,
+    /// The body is not what the boundary promises.
+    #[error("the form cannot be read: {source}")]
+    ParseForm {
+        /// Where it went wrong.
+        #[source]
+        source: multer::Error,
+    },
+    /// There is no file in it.
+    #[error("the form has no file: give at least one field a filename")]
+    FindFile,
+    /// There are too many.
+    #[error("a form has at most {limit} files here")]
+    CountFiles {
+        /// The limit.
+        limit: usize,
+    },
+    /// A field without a file is too long.
+    #[error("a form field without a filename has at most {FIELD_MAX_BYTES} bytes")]
+    ReadField,
+    /// A field's name or type is too long to be kept.
+    #[error("a file's name and type are too long: {source}")]
+    KeepMetadata {
+        /// Why.
+        #[source]
+        source: windlass_task::metadata::Error,
+    },
+}
+
+impl Error {
+    pub(crate) fn status(&self) -> (StatusCode, &'static str) {
+        match self {
+            Self::FindBoundary => (StatusCode::BAD_REQUEST, "form_boundary_missing"),
+            Self::ParseForm { .. } => (StatusCode::BAD_REQUEST, "form_malformed"),
+            Self::FindFile => (StatusCode::BAD_REQUEST, "form_without_file"),
+            Self::CountFiles { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "form_files_too_many"),
+            Self::ReadField => (StatusCode::PAYLOAD_TOO_LARGE, "form_field_too_large"),
+            Self::KeepMetadata { .. } => (StatusCode::BAD_REQUEST, "metadata_malformed"),
+        }
+    }
+}
+
+/// The answer to a form: `{"files":[{"name","taskId","location"}]}`.
+#[derive(Debug, Serialize)]
+pub(crate) struct Receipt {
+    files: Vec<ReceivedFile>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ReceivedFile {
+    name: String,
+    task_id: TaskId,
+    location: String,
+}
+
+/// Whether a request's body is a form.
+pub(crate) fn is_form(content_type: &str) -> bool {
+    let essence = content_type.split(';').next().unwrap_or("").trim();
+    essence.eq_ignore_ascii_case("multipart/form-data")
+}
+
+/// Takes all files of a form.
+pub(crate) async fn take(
+    upload: Arc<Upload>,
+    principal: Principal,
+    content_type: String,
+    body: Body,
+) -> Result<Receipt, UploadError> {
+    let boundary = multer::parse_boundary(content_type).map_err(|_| Error::FindBoundary)?;
+    let (budget, body) = HeaderBudget::watch(body.into_data_stream(), upload.config.idle_timeout);
+    let mut form = multer::Multipart::new(body, boundary);
+    let mut files = Vec::new();
+    loop {
+        budget.begin();
+        let Some(field) = form.next_field().await.map_err(malformed)? else {
+            break;
+        };
+        budget.end();
+        let Some(name) = field.file_name().map(str::to_owned) else {
+            skip(field).await?;
+            continue;
+        };
+        if files.len() >= upload.config.form_files_max {
+            return Err(Error::CountFiles {
+                limit: upload.config.form_files_max,
+            }
+            .into());
+        }
+        files.push(take_file(&upload, &principal, name, field).await?);
+    }
+    if files.is_empty() {
+        return Err(Error::FindFile.into());
+    }
+    Ok(Receipt { files })
+}
+
+async fn take_file(
+    upload: &Arc<Upload>,
+    principal: &Principal,
+    name: String,
+    field: multer::Field<'_>,
+) -> Result<ReceivedFile, UploadError> {
+    let media_type = field.content_type().map(|media_type| media_type.to_string());
+    let mut pairs = vec![("filename", name.as_bytes())];
+    pairs.extend(
+        media_type
+            .as_deref()
+            .map(|media_type| ("filetype", media_type.as_bytes())),
+    );
+    let metadata = Metadata::from_pairs(pairs).map_err(|source| Error::KeepMetadata { source })?;
+    let write_key = (!upload.parts.demands_token).then(WriteKey::random);
+    let key = TaskKey {
+        tenant: principal.tenant.clone(),
+        id: TaskId::generate(&upload.config.origin),
+    };
+    let creation = Creation {
+        key: key.clone(),
+        owner: principal.owner.clone(),
+        protocol: Protocol::Form,
+        length: None,
+        metadata,
+        token: upload.first_token().await?,
+        write_key: write_key.as_ref().map(WriteKey::hash),
+        lifetime: upload.config.lifetime,
+        aliases: Vec::new(),
+    };
+    let hold = upload.holders.try_hold(&key).ok_or(UploadError::FindUpload)?;
+    let mut session = Session::create(Arc::clone(upload), hold, creation).await?;
+    let admission = Admission {
+        skip: 0,
+        declare: None,
+        room: upload.config.max_size,
+    };
+    let taken = match session.take(field, admission).await {
+        Ok(()) => session.end().await,
+        Err(error) => Err(error),
+    };
+    if let Err(error) = taken {
+        // The client is answered the first error; the task's own end must not hide it.
+        if let Err(error) = session.fail(error.to_string()).await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "cannot give a form's file up");
+        }
+        return Err(error);
+    }
+    let location = location(upload.config.public_url.as_deref(), &key, write_key.as_ref());
+    Ok(ReceivedFile {
+        name,
+        task_id: key.id,
+        location,
+    })
+}
+
+async fn skip(mut field: multer::Field<'_>) -> Result<(), UploadError> {
+    let mut size = 0;
+    while let Some(chunk) = field.chunk().await.map_err(malformed)? {
+        size += chunk.len();
+        if size > FIELD_MAX_BYTES {
+            return Err(Error::ReadField.into());
+        }
+    }
+    Ok(())
+}
+
+fn malformed(source: multer::Error) -> UploadError {
+    Error::ParseForm { source }.into()
+}

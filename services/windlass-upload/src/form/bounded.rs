@@ -1,0 +1,54 @@
+//! Bounds that multer does not have: how much may come before a field's header ends, and for how long nothing may.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt as _, stream};
+
+/// What may come while a field's header is awaited. The header shares its buffers with the data that follows, so
+/// this is far above any header.
+const HEADER_MAX_BYTES: u64 = 2 * 1024 * 1024;
+
+/// Nothing is awaited: file data may be as long as it likes.
+const UNBOUNDED: u64 = u64::MAX;
+
+/// Tells the stream under a form when the form awaits a field's header.
+pub(super) struct HeaderBudget(Arc<AtomicU64>);
+
+impl HeaderBudget {
+    /// A budget and the stream that keeps to it.
+    pub(super) fn watch<E: std::error::Error + Send + Sync + 'static>(
+        body: impl Stream<Item = Result<Bytes, E>> + Send + Unpin + 'static,
+        idle: Duration,
+    ) -> (Self, impl Stream<Item = io::Result<Bytes>> + Send) {
+        let budget = Arc::new(AtomicU64::new(UNBOUNDED));
+        let watched = stream::try_unfold((body, Arc::clone(&budget)), move |(mut body, budget)| async move {
+            let next = tokio::time::timeout(idle, body.next()).await;
+            let Some(bytes) = next.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))? else {
+                return Ok(None);
+            };
+            let bytes = bytes.map_err(io::Error::other)?;
+            let left = budget.load(Ordering::Relaxed);
+            if left != UNBOUNDED {
+                let left = left.checked_sub(bytes.len() as u64);
+                let left = left.ok_or_else(|| io::Error::other("a field's header does not end"))?;
+                budget.store(left, Ordering::Relaxed);
+            }
+            Ok(Some((bytes, (body, budget))))
+        });
+        (Self(budget), watched)
+    }
+
+    /// A header is awaited from here on.
+    pub(super) fn begin(&self) {
+        self.0.store(HEADER_MAX_BYTES, Ordering::Relaxed);
+    }
+
+    /// The header is there.
+    pub(super) fn end(&self) {
+        self.0.store(UNBOUNDED, Ordering::Relaxed);
+    }
+}

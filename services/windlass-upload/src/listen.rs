@@ -1,0 +1,110 @@
+//! Who listens to tasks on this side, each on its own: the log, the metrics, the catalogue, and the owner's word to
+//! whoever writes.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use windlass_task::feed::Standing;
+use windlass_task::outbox::{self, Subscriber};
+use windlass_task::{Catalogue, Event, Status};
+
+use crate::metrics::Metrics;
+use crate::service::Upload;
+
+/// Delivers durable events and progress to the listeners, until it is cancelled.
+pub(crate) async fn run(upload: &Upload) {
+    let outbox = || Arc::clone(&upload.parts.outbox);
+    tokio::join!(
+        outbox::run(outbox(), Arc::new(LogListener)),
+        outbox::run(outbox(), Arc::new(MetricsListener(upload.metrics.clone()))),
+        outbox::run(
+            outbox(),
+            Arc::new(CatalogueListener(Arc::clone(&upload.parts.catalogue)))
+        ),
+        log_progress(upload),
+        count_progress(upload),
+    );
+}
+
+/// Tells a writer that its task was paused or ended by somebody else: the release signal of this process's store.
+pub(crate) async fn release_withdrawn(upload: &Upload) {
+    let mut listener = upload.parts.feed.listen();
+    loop {
+        let update = listener.next().await;
+        match update.standing {
+            Standing::Live(Status::Paused) | Standing::Gone(_) => upload.holders.withdraw(&update.key),
+            Standing::Live(Status::Pending | Status::Uploading | Status::Completed | Status::Failed) => {}
+        }
+    }
+}
+
+async fn log_progress(upload: &Upload) {
+    let mut listener = upload.parts.feed.listen();
+    loop {
+        let update = listener.next().await;
+        tracing::debug!(
+            tenant = %update.key.tenant,
+            task = %update.key.id,
+            progress = update.progress,
+            offset = update.offset,
+            "task progress"
+        );
+    }
+}
+
+async fn count_progress(upload: &Upload) {
+    let mut listener = upload.parts.feed.listen();
+    loop {
+        listener.next().await;
+        upload.metrics.progress();
+    }
+}
+
+struct LogListener;
+
+#[async_trait]
+impl Subscriber for LogListener {
+    fn group(&self) -> &'static str {
+        "log"
+    }
+
+    async fn deliver(&self, event: &Event) -> Result<(), String> {
+        tracing::info!(
+            tenant = %event.tenant,
+            task = %event.subject,
+            event = event.kind.as_str(),
+            sequence = event.sequence,
+            length = event.data.length,
+            reason = event.data.reason,
+            "task event"
+        );
+        Ok(())
+    }
+}
+
+struct MetricsListener(Metrics);
+
+#[async_trait]
+impl Subscriber for MetricsListener {
+    fn group(&self) -> &'static str {
+        "metrics"
+    }
+
+    async fn deliver(&self, event: &Event) -> Result<(), String> {
+        self.0.event(event.kind);
+        Ok(())
+    }
+}
+
+struct CatalogueListener(Arc<dyn Catalogue>);
+
+#[async_trait]
+impl Subscriber for CatalogueListener {
+    fn group(&self) -> &'static str {
+        "catalogue"
+    }
+
+    async fn deliver(&self, event: &Event) -> Result<(), String> {
+        self.0.apply(event).await.map_err(|error| error.to_string())
+    }
+}

@@ -1,0 +1,117 @@
+//! What the upload service counts.
+
+use std::sync::Arc;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+
+/// The metrics of the upload service. Clones count together.
+#[derive(Debug, Clone)]
+pub(crate) struct Metrics {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    acknowledged: Counter,
+    checkpoints: Counter,
+    appending: Gauge,
+    takeovers: Family<TakeoverLabels, Counter>,
+    takeover_seconds: Histogram,
+    events: Family<EventLabels, Counter>,
+    progress: Counter,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TakeoverLabels {
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct EventLabels {
+    r#type: &'static str,
+}
+
+impl Metrics {
+    pub(crate) fn register(registry: &mut Registry) -> Self {
+        // P2 promises 100 ms plus a store write in progress, and 2 s at the most.
+        let bounds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0];
+        let inner = Inner {
+            acknowledged: Counter::default(),
+            checkpoints: Counter::default(),
+            appending: Gauge::default(),
+            takeovers: Family::default(),
+            takeover_seconds: Histogram::new(bounds),
+            events: Family::default(),
+            progress: Counter::default(),
+        };
+        let registry = registry.sub_registry_with_prefix("upload");
+        registry.register_with_unit(
+            "acknowledged",
+            "Bytes made durable and recorded",
+            Unit::Bytes,
+            inner.acknowledged.clone(),
+        );
+        registry.register("checkpoints", "Checkpoints recorded", inner.checkpoints.clone());
+        registry.register(
+            "appending",
+            "Requests whose body is being taken now",
+            inner.appending.clone(),
+        );
+        registry.register(
+            "takeovers",
+            "Uploads taken over from another request, by outcome",
+            inner.takeovers.clone(),
+        );
+        registry.register_with_unit(
+            "takeover_duration",
+            "Time from a request's asking to its having the upload",
+            Unit::Seconds,
+            inner.takeover_seconds.clone(),
+        );
+        registry.register(
+            "task_events",
+            "Durable events delivered to this listener, by type",
+            inner.events.clone(),
+        );
+        registry.register(
+            "progress_updates",
+            "Progress values delivered to this listener",
+            inner.progress.clone(),
+        );
+        Self { inner: Arc::new(inner) }
+    }
+
+    pub(crate) fn checkpoint(&self, bytes: u64) {
+        self.inner.acknowledged.inc_by(bytes);
+        self.inner.checkpoints.inc();
+    }
+
+    pub(crate) fn append_began(&self) {
+        self.inner.appending.inc();
+    }
+
+    pub(crate) fn append_ended(&self) {
+        self.inner.appending.dec();
+    }
+
+    pub(crate) fn taken_over(&self, outcome: &'static str, seconds: f64) {
+        self.inner.takeovers.get_or_create(&TakeoverLabels { outcome }).inc();
+        self.inner.takeover_seconds.observe(seconds);
+    }
+
+    pub(crate) fn event(&self, kind: windlass_task::EventType) {
+        self.inner
+            .events
+            .get_or_create(&EventLabels { r#type: kind.as_str() })
+            .inc();
+    }
+
+    pub(crate) fn progress(&self) {
+        self.inner.progress.inc();
+    }
+}

@@ -1,0 +1,259 @@
+//! The service: its parts, and what every request does before its own work: find, authorise, hold.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use prometheus_client::registry::Registry;
+use tokio::time::Instant;
+use windlass_serve::{Shutdown, Tracker};
+use windlass_task::{
+    Catalogue, Commit, Entry, Feed, Outbox, Outcome, Principal, Record, Right, TaskKey, TaskStore, Token,
+};
+
+use crate::config::{self, Config, Validated};
+use crate::error::Error;
+use crate::holder::{Hold, Holders, Refusal};
+use crate::location::{Name, Target};
+use crate::metrics::Metrics;
+use crate::storage::Storage;
+use crate::{listen, upkeep};
+
+/// The waits between tries of a store that does not answer.
+const RETRY_MIN: Duration = Duration::from_millis(50);
+const RETRY_MAX: Duration = Duration::from_secs(1);
+/// How often a takeover is tried when the overruled holder commits in between; it can do so once, for its token ends
+/// with the first take that is recorded.
+const TAKE_TRIES: usize = 5;
+
+/// Tries what may fail for a moment until it succeeds or the request has been held for as long as it may.
+macro_rules! patiently {
+    ($upload:expr, $work:expr) => {{
+        let mut patience = $upload.patience();
+        loop {
+            match $work.await {
+                Ok(done) => break Ok(done),
+                Err(error) => {
+                    if let Err(error) = patience.bear($crate::error::Error::from(error)).await {
+                        break Err(error);
+                    }
+                }
+            }
+        }
+    }};
+}
+pub(crate) use patiently;
+
+/// What is left of the time for which a request may be held while something is away.
+pub(crate) struct Patience {
+    deadline: Instant,
+    wait: Duration,
+}
+
+impl Patience {
+    /// Waits before the next try, unless `error` will not pass or the time is over.
+    pub(crate) async fn bear(&mut self, error: Error) -> Result<(), Error> {
+        if !error.is_temporary() || Instant::now() + self.wait > self.deadline {
+            return Err(error);
+        }
+        tracing::warn!(error = &error as &dyn std::error::Error, "holding a request");
+        tokio::time::sleep(self.wait).await;
+        self.wait = (self.wait * 2).min(RETRY_MAX);
+        Ok(())
+    }
+}
+
+/// What the service is made of.
+#[derive(Clone)]
+pub struct Parts {
+    /// The records.
+    pub store: Arc<dyn TaskStore>,
+    /// Their durable events.
+    pub outbox: Arc<dyn Outbox>,
+    /// The index of tasks by owner, which this service feeds.
+    pub catalogue: Arc<dyn Catalogue>,
+    /// The latest values of this process's commits.
+    pub feed: Feed,
+    /// The bytes.
+    pub storage: Arc<dyn Storage>,
+    /// The signal to go down.
+    pub shutdown: Shutdown,
+    /// What must end before the process does.
+    pub tracker: Tracker,
+    /// Whether callers show a token; where they do not, the key in the URL gives the right to write.
+    pub demands_token: bool,
+}
+
+/// The upload service.
+pub struct Upload {
+    pub(crate) config: Validated,
+    pub(crate) parts: Parts,
+    pub(crate) holders: Holders,
+    pub(crate) metrics: Metrics,
+}
+
+impl Upload {
+    /// The service with these settings and parts; its metrics go to `registry`.
+    ///
+    /// # Errors
+    /// [`config::Error`] for a setting that cannot be.
+    pub fn new(config: &Config, parts: Parts, registry: &mut Registry) -> Result<Arc<Self>, config::Error> {
+        let metrics = Metrics::register(registry);
+        Ok(Arc::new(Self {
+            config: config.validate()?,
+            parts,
+            holders: Holders::new(),
+            metrics,
+        }))
+    }
+
+    /// What goes on beside the requests, until it is cancelled: expiry, the outbox's listeners, and the owners' word
+    /// to those who write.
+    pub async fn run(self: Arc<Self>) {
+        tokio::join!(upkeep::run(&self), listen::run(&self), listen::release_withdrawn(&self));
+    }
+
+    pub(crate) fn store(&self) -> &dyn TaskStore {
+        &*self.parts.store
+    }
+
+    pub(crate) fn storage(&self) -> &dyn Storage {
+        &*self.parts.storage
+    }
+
+    /// How long this request may be held, from now on.
+    pub(crate) fn patience(&self) -> Patience {
+        Patience {
+            deadline: Instant::now() + self.config.hold,
+            wait: RETRY_MIN,
+        }
+    }
+
+    /// The key of the task that a path names.
+    pub(crate) async fn find(&self, target: &Target) -> Result<TaskKey, Error> {
+        let id = match &target.name {
+            Name::Id(id) => id.clone(),
+            Name::Alias(alias) => {
+                let found = patiently!(self, self.store().resolve(&target.tenant, alias))?;
+                found.ok_or(Error::FindUpload)?
+            }
+        };
+        Ok(TaskKey {
+            tenant: target.tenant.clone(),
+            id,
+        })
+    }
+
+    pub(crate) async fn load(&self, key: &TaskKey) -> Result<Entry, Error> {
+        let entry = patiently!(self, self.store().load(key))?;
+        entry.ok_or(Error::FindUpload)
+    }
+
+    /// The record, if the caller has the right to write it. Who has not is told nothing but that it is not there.
+    pub(crate) fn authorise(&self, entry: Entry, principal: &Principal, target: &Target) -> Result<Record, Error> {
+        if !principal.may(Right::Upload) {
+            return Err(Error::Permit);
+        }
+        let write_key = match &entry {
+            Entry::Live(record) => &record.write_key,
+            Entry::Gone(tombstone) => &tombstone.write_key,
+        };
+        let admitted = if self.parts.demands_token {
+            entry.owner() == &principal.owner
+        } else {
+            write_key
+                .as_ref()
+                .zip(target.key.as_deref())
+                .is_some_and(|(hash, key)| hash.admits(key))
+        };
+        if entry.key().tenant != principal.tenant || !admitted {
+            return Err(Error::FindUpload);
+        }
+        match entry {
+            Entry::Live(record) => Ok(*record),
+            Entry::Gone(tombstone) => Err(Error::ReachUpload { cause: tombstone.cause }),
+        }
+    }
+
+    /// The upload that a path names, held by this request alone, with its record as it is then.
+    ///
+    /// Nobody is disturbed before the caller has shown its right to write.
+    pub(crate) async fn hold(&self, principal: &Principal, target: &Target) -> Result<(Hold, Record), Error> {
+        let key = self.find(target).await?;
+        // Held before it is read, the record cannot change under it; only who finds it taken has to read twice.
+        if let Some(hold) = self.holders.try_hold(&key) {
+            let record = self.authorise(self.load(&key).await?, principal, target)?;
+            return Ok((hold, record));
+        }
+        self.authorise(self.load(&key).await?, principal, target)?;
+        let asked = Instant::now();
+        let taken = self.holders.take_over(&key).await;
+        let outcome = match &taken {
+            Ok(hold) if hold.is_forced() => "forced",
+            Ok(_) => "released",
+            Err(Refusal::Contended { .. }) => "contended",
+            Err(Refusal::Superseded) => "superseded",
+        };
+        self.metrics.taken_over(outcome, asked.elapsed().as_secs_f64());
+        let hold = taken.map_err(|refusal| match refusal {
+            Refusal::Contended { retry_after } => Error::HoldUpload { retry_after },
+            Refusal::Superseded => Error::HoldUpload {
+                retry_after: Duration::from_secs(1),
+            },
+        })?;
+        let record = self.authorise(self.load(&key).await?, principal, target)?;
+        let record = if hold.is_forced() {
+            self.fence(&hold, record).await?
+        } else {
+            record
+        };
+        Ok((hold, record))
+    }
+
+    /// Puts the hold's token into the record where another holder's is, so that nothing of that holder counts from
+    /// here on.
+    pub(crate) async fn fence(&self, hold: &Hold, mut record: Record) -> Result<Record, Error> {
+        for _ in 0..TAKE_TRIES {
+            let Some(token) = hold.successor_of(&record.token) else {
+                return Ok(record);
+            };
+            let change = windlass_task::change::Change::Take { token };
+            let commit = Commit::held(record.key.clone(), record.token, record.received, vec![change]);
+            match self.commit(commit).await? {
+                Outcome::Committed(Entry::Live(taken)) => return Ok(*taken),
+                Outcome::Conflict(Some(Entry::Live(current))) => record = *current,
+                other => return Err(failure(other)),
+            }
+        }
+        Err(Error::ConfirmCheckpoint)
+    }
+
+    /// A commit that is tried again while the store does not answer.
+    pub(crate) async fn commit(&self, commit: Commit) -> Result<Outcome, Error> {
+        patiently!(self, self.store().commit(commit.clone()))
+    }
+
+    /// The token of a new task's first writer.
+    pub(crate) async fn first_token(&self) -> Result<Token, Error> {
+        let generation = patiently!(self, self.store().generation())?;
+        Ok(Token {
+            generation,
+            epoch: windlass_task::WriterEpoch(1),
+            holder: self.holders.process(),
+        })
+    }
+}
+
+/// What a commit that was not made means for the request.
+pub(crate) fn failure(outcome: Outcome) -> Error {
+    match outcome {
+        Outcome::Conflict(Some(Entry::Gone(tombstone)))
+        | Outcome::Refused(_, Some(Entry::Gone(tombstone)))
+        | Outcome::Committed(Entry::Gone(tombstone)) => Error::ReachUpload { cause: tombstone.cause },
+        Outcome::Conflict(Some(Entry::Live(record))) | Outcome::Committed(Entry::Live(record)) => Error::KeepUpload {
+            offset: record.offset(),
+        },
+        Outcome::Conflict(None) => Error::FindUpload,
+        Outcome::Refused(refusal, _) => Error::ChangeRecord(refusal),
+        Outcome::Unknown => Error::ConfirmCheckpoint,
+    }
+}

@@ -1,0 +1,127 @@
+//! Where bytes are kept, behind one trait: a local disk here, object stores later.
+//!
+//! What the trait owes to both: a writer takes bytes as they come and may keep them back until a checkpoint; a
+//! checkpoint makes them durable and says which immutable segments hold the upload from its start; a writer epoch
+//! never overwrites what another epoch wrote, so a writer that wakes late can do no harm. An object store's writer
+//! gets its part numbers reserved by a commit of its own before it sends them.
+
+mod disk;
+mod document;
+
+use std::ops::Range;
+use std::path::PathBuf;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
+use windlass_task::{Record, Segment, TaskKey};
+
+pub use disk::{Disk, Durability};
+pub use document::{Completion, Manifest};
+
+/// A storage that cannot do its work.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is no room left.
+    #[error("the storage is full")]
+    FindRoom {
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A file cannot be used.
+    #[error("cannot {operation} {}", path.display())]
+    UseFile {
+        /// What was being done.
+        operation: &'static str,
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A document beside the data is there already and says something else.
+    #[error("{} exists and differs", path.display())]
+    CreateDocument {
+        /// Which.
+        path: PathBuf,
+    },
+    /// A document cannot be written as JSON.
+    #[error("cannot encode a document")]
+    EncodeDocument {
+        /// Why.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// A record names a segment that this storage cannot have.
+    #[error("segment {key} is not of this storage")]
+    FindSegment {
+        /// Its key.
+        key: String,
+    },
+    /// The process is out of threads or stopping.
+    #[error("the storage's thread ended")]
+    RunThread,
+}
+
+/// Bytes on their way out.
+pub type Bytestream = BoxStream<'static, Result<Bytes, Error>>;
+
+/// A place for bytes.
+#[async_trait]
+pub trait Storage: Send + Sync + 'static {
+    /// Makes the manifest durable beside the data, before the upload's URL leaves. Never rewritten.
+    ///
+    /// # Errors
+    /// [`Error`]; nothing may be acknowledged then.
+    async fn write_manifest(&self, manifest: &Manifest) -> Result<(), Error>;
+
+    /// Makes the finish verdict durable beside the data, create-only: the same verdict twice is one.
+    ///
+    /// # Errors
+    /// [`Error::CreateDocument`] when another verdict is there.
+    async fn write_completion(&self, key: &TaskKey, completion: &Completion) -> Result<(), Error>;
+
+    /// A writer that goes on at `record.received`, under the epoch of `record.token`.
+    ///
+    /// # Errors
+    /// [`Error`].
+    async fn open(&self, record: &Record) -> Result<Box<dyn Writer>, Error>;
+
+    /// The bytes `range` of an upload whose bytes are `segments`.
+    ///
+    /// # Errors
+    /// [`Error`], at once or in the stream.
+    async fn read(&self, segments: &[Segment], range: Range<u64>) -> Result<Bytestream, Error>;
+
+    /// Removes all bytes and documents of a task. What is not there is removed already.
+    ///
+    /// # Errors
+    /// [`Error`]; it must be tried again.
+    async fn remove(&self, key: &TaskKey, segments: &[Segment]) -> Result<(), Error>;
+}
+
+/// Writes one run of an upload's bytes.
+#[async_trait]
+pub trait Writer: Send {
+    /// Takes the bytes that follow. They are safe only after the next checkpoint.
+    ///
+    /// # Errors
+    /// [`Error`]; nothing since the last checkpoint may be acknowledged then, and the writer must be dropped.
+    async fn write(&mut self, bytes: Bytes) -> Result<(), Error>;
+
+    /// Makes all that was taken durable, and says how many bytes the upload has and where.
+    ///
+    /// # Errors
+    /// As [`Writer::write`].
+    async fn checkpoint(&mut self) -> Result<Checkpoint, Error>;
+}
+
+/// What a checkpoint has made durable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// The contiguous durable bytes from the upload's start.
+    pub received: u64,
+    /// Where they are, in order.
+    pub segments: Vec<Segment>,
+}

@@ -1,0 +1,187 @@
+//! The local disk: one file a writer epoch, written in place, and the documents beside it.
+//!
+//! `<root>/<tenant>/<partition>/<id>.<epoch>` holds what one writer epoch wrote. Bytes past what the record knows are
+//! leftovers of a writer that died before its checkpoint was committed; nobody reads them, and whoever goes on in
+//! the same epoch writes over them.
+
+mod read;
+mod writer;
+
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use serde::Serialize;
+use windlass_task::{Record, Segment, TaskKey};
+
+use super::{Bytestream, Completion, Error, Manifest, Storage, Writer};
+
+/// The name of this storage in segments.
+const STORE: &str = "disk";
+
+/// What a checkpoint survives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Durability {
+    /// The death of the process: the bytes are the operating system's.
+    #[default]
+    Process,
+    /// A power cut too: each checkpoint waits for the disk.
+    PowerCut,
+}
+
+/// A directory of a local disk.
+#[derive(Debug, Clone)]
+pub struct Disk {
+    root: Arc<Path>,
+    durability: Durability,
+}
+
+impl Disk {
+    /// The storage in `root`, which is made if it is not there.
+    ///
+    /// # Errors
+    /// [`Error::UseFile`] when it cannot be made.
+    pub fn open(root: &Path, durability: Durability) -> Result<Self, Error> {
+        std::fs::create_dir_all(root).map_err(|source| failed("create", root, source))?;
+        Ok(Self {
+            root: root.into(),
+            durability,
+        })
+    }
+
+    /// `<tenant>/<partition>/<id>`, the common part of a task's keys. Each piece is validated by its type, so no
+    /// text from outside can leave the root.
+    fn stem(key: &TaskKey) -> String {
+        format!("{}/{:02x}/{}", key.tenant, key.id.partition().0, key.id)
+    }
+
+    fn path(&self, key: &str) -> PathBuf {
+        self.root.join(key)
+    }
+
+    /// Writes a whole document under a temporary name and links it to its own, which fails if that is taken.
+    fn create_document(&self, key: &str, document: &impl Serialize) -> Result<(), Error> {
+        let text = serde_json::to_vec(document).map_err(|source| Error::EncodeDocument { source })?;
+        let path = self.path(key);
+        let draft = self.path(&format!("{key}.draft"));
+        let mut file = create(&draft, true)?;
+        file.write_all(&text)
+            .map_err(|source| failed("write", &draft, source))?;
+        self.sync(&file, &draft)?;
+        let linked = std::fs::hard_link(&draft, &path);
+        std::fs::remove_file(&draft).map_err(|source| failed("remove", &draft, source))?;
+        match linked {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                let there = std::fs::read(&path).map_err(|source| failed("read", &path, source))?;
+                if there == text {
+                    Ok(())
+                } else {
+                    Err(Error::CreateDocument { path })
+                }
+            }
+            Err(source) => Err(failed("create", &path, source)),
+            Ok(()) => self.sync_parent(&path),
+        }
+    }
+
+    fn sync(&self, file: &File, path: &Path) -> Result<(), Error> {
+        match self.durability {
+            Durability::Process => Ok(()),
+            Durability::PowerCut => file.sync_data().map_err(|source| failed("sync", path, source)),
+        }
+    }
+
+    /// A new name is durable when its directory is.
+    fn sync_parent(&self, path: &Path) -> Result<(), Error> {
+        match (self.durability, path.parent()) {
+            (Durability::PowerCut, Some(parent)) => File::open(parent)
+                .and_then(|parent| parent.sync_all())
+                .map_err(|source| failed("sync", parent, source)),
+            (Durability::Process, _) | (_, None) => Ok(()),
+        }
+    }
+}
+
+#[async_trait]
+impl Storage for Disk {
+    async fn write_manifest(&self, manifest: &Manifest) -> Result<(), Error> {
+        let (disk, manifest) = (self.clone(), manifest.clone());
+        let key = format!("{}.manifest.json", Self::stem(&manifest.key));
+        blocking(move || disk.create_document(&key, &manifest)).await
+    }
+
+    async fn write_completion(&self, key: &TaskKey, completion: &Completion) -> Result<(), Error> {
+        let (disk, completion) = (self.clone(), completion.clone());
+        let key = format!("{}.completion.json", Self::stem(key));
+        blocking(move || disk.create_document(&key, &completion)).await
+    }
+
+    async fn open(&self, record: &Record) -> Result<Box<dyn Writer>, Error> {
+        let key = format!("{}.{}", Self::stem(&record.key), record.token.epoch);
+        Ok(Box::new(writer::DiskWriter::new(self.clone(), key, record)))
+    }
+
+    async fn read(&self, segments: &[Segment], range: Range<u64>) -> Result<Bytestream, Error> {
+        let foreign = segments.iter().find(|segment| segment.store != STORE);
+        match foreign {
+            Some(segment) => Err(Error::FindSegment {
+                key: segment.key.clone(),
+            }),
+            None => Ok(read::stream(self.clone(), segments.to_vec(), range)),
+        }
+    }
+
+    async fn remove(&self, key: &TaskKey, segments: &[Segment]) -> Result<(), Error> {
+        let (disk, stem) = (self.clone(), Self::stem(key));
+        let mut keys: Vec<String> = segments.iter().map(|segment| segment.key.clone()).collect();
+        keys.push(format!("{stem}.completion.json"));
+        // Last: while the manifest is there, what is left can be found by it.
+        keys.push(format!("{stem}.manifest.json"));
+        blocking(move || {
+            for key in keys {
+                let path = disk.path(&key);
+                match std::fs::remove_file(&path) {
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    Err(source) => return Err(failed("remove", &path, source)),
+                    Ok(()) => {}
+                }
+            }
+            Ok(())
+        })
+        .await
+    }
+}
+
+/// Opens a file for writing, with its directory made the first time it is missing.
+fn create(path: &Path, truncate: bool) -> Result<File, Error> {
+    let open = || File::options().create(true).write(true).truncate(truncate).open(path);
+    let opened = match (open(), path.parent()) {
+        (Err(error), Some(parent)) if error.kind() == io::ErrorKind::NotFound => {
+            std::fs::create_dir_all(parent).and_then(|()| open())
+        }
+        (opened, _) => opened,
+    };
+    opened.map_err(|source| failed("create", path, source))
+}
+
+fn failed(operation: &'static str, path: &Path, source: io::Error) -> Error {
+    match source.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Error::FindRoom { source },
+        _ => Error::UseFile {
+            operation,
+            path: path.to_owned(),
+            source,
+        },
+    }
+}
+
+/// Runs file work where waiting for the disk delays no other request.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Error> + Send + 'static) -> Result<T, Error> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| Error::RunThread)?
+}
+
+#[cfg(test)]
+mod tests;

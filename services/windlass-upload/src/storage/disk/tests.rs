@@ -1,0 +1,143 @@
+use bytes::Bytes;
+use futures_util::TryStreamExt as _;
+use windlass_task::record::Creation;
+use windlass_task::{
+    Generation, HolderId, Metadata, Origin, Owner, Protocol, TaskId, Tenant, Token, UnixMillis, WriterEpoch,
+};
+
+use super::*;
+use crate::storage::Checkpoint;
+
+fn creation() -> Creation {
+    Creation {
+        key: TaskKey {
+            tenant: Tenant::default_tenant(),
+            id: TaskId::generate(&Origin::local()),
+        },
+        owner: Owner::local(),
+        protocol: Protocol::Tus,
+        length: Some(1 << 20),
+        metadata: Metadata::default(),
+        token: Token {
+            generation: Generation(1),
+            epoch: WriterEpoch(1),
+            holder: HolderId::from_u128(1),
+        },
+        write_key: None,
+        lifetime: std::time::Duration::from_secs(1),
+        aliases: Vec::new(),
+    }
+}
+
+fn saved(record: &mut Record, checkpoint: &Checkpoint) {
+    record.received = checkpoint.received;
+    record.segments.clone_from(&checkpoint.segments);
+}
+
+async fn content(disk: &Disk, record: &Record, range: Range<u64>) -> Vec<u8> {
+    let pieces: Vec<_> = disk
+        .read(&record.segments, range)
+        .await
+        .unwrap()
+        .try_collect()
+        .await
+        .unwrap();
+    pieces.concat()
+}
+
+#[tokio::test]
+async fn a_late_writer_of_an_earlier_epoch_overwrites_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let disk = Disk::open(directory.path(), Durability::Process).unwrap();
+    let mut record = Record::create(creation(), UnixMillis(0));
+    let mut first = disk.open(&record).await.unwrap();
+    first.write(Bytes::from_static(b"hello ")).await.unwrap();
+    saved(&mut record, &first.checkpoint().await.unwrap());
+
+    record.token.epoch = WriterEpoch(2);
+    let mut second = disk.open(&record).await.unwrap();
+    second.write(Bytes::from_static(b"world")).await.unwrap();
+    saved(&mut record, &second.checkpoint().await.unwrap());
+    first.write(Bytes::from_static(b"XXXXXXXXXXXX")).await.unwrap();
+    first.checkpoint().await.unwrap();
+    assert_eq!(content(&disk, &record, 0..11).await, b"hello world");
+    assert_eq!(content(&disk, &record, 4..8).await, b"o wo");
+    assert_eq!(record.segments.len(), 2);
+}
+
+#[tokio::test]
+async fn the_next_writer_of_an_epoch_goes_on_over_what_was_not_committed() {
+    let directory = tempfile::tempdir().unwrap();
+    let disk = Disk::open(directory.path(), Durability::PowerCut).unwrap();
+    let mut record = Record::create(creation(), UnixMillis(0));
+    let mut first = disk.open(&record).await.unwrap();
+    first.write(Bytes::from_static(b"abc")).await.unwrap();
+    saved(&mut record, &first.checkpoint().await.unwrap());
+    first
+        .write(Bytes::from_static(b"lost, for it was never committed"))
+        .await
+        .unwrap();
+    first.checkpoint().await.unwrap();
+
+    let mut next = disk.open(&record).await.unwrap();
+    next.write(Bytes::from_static(b"def")).await.unwrap();
+    saved(&mut record, &next.checkpoint().await.unwrap());
+    assert_eq!((record.segments.len(), record.received), (1, 6));
+    assert_eq!(content(&disk, &record, 0..6).await, b"abcdef");
+}
+
+#[tokio::test]
+async fn many_small_and_large_pieces_come_out_as_they_went_in() {
+    let directory = tempfile::tempdir().unwrap();
+    let disk = Disk::open(directory.path(), Durability::Process).unwrap();
+    let mut record = Record::create(creation(), UnixMillis(0));
+    let mut writer = disk.open(&record).await.unwrap();
+    let mut sent = Vec::new();
+    for index in 0..5_000_usize {
+        let piece = vec![index as u8; index % 700];
+        sent.extend_from_slice(&piece);
+        writer.write(piece.into()).await.unwrap();
+    }
+    saved(&mut record, &writer.checkpoint().await.unwrap());
+    assert_eq!(record.received, sent.len() as u64);
+    assert_eq!(content(&disk, &record, 0..record.received).await, sent);
+}
+
+#[tokio::test]
+async fn a_document_is_created_once_and_the_same_twice_is_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let disk = Disk::open(directory.path(), Durability::Process).unwrap();
+    let creation = creation();
+    let manifest = Manifest::of(&creation, UnixMillis(1));
+    disk.write_manifest(&manifest).await.unwrap();
+    disk.write_manifest(&manifest).await.unwrap();
+    disk.write_completion(&creation.key, &Completion::accepted(3))
+        .await
+        .unwrap();
+    disk.write_completion(&creation.key, &Completion::accepted(3))
+        .await
+        .unwrap();
+    let other = disk
+        .write_completion(&creation.key, &Completion::refused(3, "no".into()))
+        .await;
+    assert!(matches!(other, Err(Error::CreateDocument { .. })));
+
+    disk.remove(&creation.key, &[]).await.unwrap();
+    disk.remove(&creation.key, &[]).await.unwrap();
+    let stem = disk.path(&Disk::stem(&creation.key));
+    assert_eq!(std::fs::read_dir(stem.parent().unwrap()).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn a_writer_that_failed_gives_no_checkpoint() {
+    let directory = tempfile::tempdir().unwrap();
+    let disk = Disk::open(directory.path(), Durability::Process).unwrap();
+    let record = Record::create(creation(), UnixMillis(0));
+    // A directory where the file should be.
+    let path = disk.path(&format!("{}.1", Disk::stem(&record.key)));
+    std::fs::create_dir_all(&path).unwrap();
+    let mut writer = disk.open(&record).await.unwrap();
+    writer.write(Bytes::from_static(b"abc")).await.unwrap();
+    assert!(matches!(writer.checkpoint().await, Err(Error::UseFile { .. })));
+    assert!(writer.checkpoint().await.is_err());
+}

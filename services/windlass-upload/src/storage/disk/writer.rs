@@ -1,0 +1,140 @@
+//! Writing one epoch's file.
+
+use std::fs::File;
+use std::io::IoSlice;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use windlass_task::{Record, Segment, SegmentKind};
+
+use super::{Disk, STORE, blocking, create, failed};
+use crate::storage::{Checkpoint, Error, Writer};
+
+/// Bytes are gathered to this much before they are written: small writes cost a system call and a hop to a
+/// blocking thread each, larger ones no longer get cheaper and hold memory.
+const GATHER_BYTES: usize = 1024 * 1024;
+/// Linux takes at most 1024 pieces in one vectored write (IOV_MAX).
+const PIECES_MAX: usize = 1_024;
+
+/// The writer of one epoch's file.
+pub(super) struct DiskWriter {
+    disk: Disk,
+    key: String,
+    /// Segments that earlier epochs wrote.
+    earlier: Vec<Segment>,
+    /// Where this epoch's file begins in the upload.
+    start: u64,
+    /// The end of what is in the file.
+    written: u64,
+    gathered: Vec<Bytes>,
+    gathered_bytes: usize,
+    file: Option<File>,
+    /// Set by a failed write: what the file holds past the last checkpoint is unknown from then on.
+    failed: bool,
+}
+
+impl DiskWriter {
+    pub(super) fn new(disk: Disk, key: String, record: &Record) -> Self {
+        let mut earlier = record.segments.clone();
+        let start = match earlier.pop_if(|last| last.key == key) {
+            Some(own) => own.start,
+            None => record.received,
+        };
+        Self {
+            disk,
+            key,
+            earlier,
+            start,
+            written: record.received,
+            gathered: Vec::new(),
+            gathered_bytes: 0,
+            file: None,
+            failed: false,
+        }
+    }
+
+    async fn flush(&mut self, sync: bool) -> Result<(), Error> {
+        if self.failed {
+            return Err(Error::RunThread);
+        }
+        if self.gathered.is_empty() && (!sync || self.file.is_none()) {
+            return Ok(());
+        }
+        // Until the work is known to have ended well, it has not.
+        self.failed = true;
+        let (disk, path) = (self.disk.clone(), self.disk.path(&self.key));
+        let (file, pieces) = (self.file.take(), std::mem::take(&mut self.gathered));
+        let at = self.written - self.start;
+        let file = blocking(move || {
+            let file = match file {
+                Some(file) => file,
+                None => {
+                    let file = create(&path, false)?;
+                    disk.sync_parent(&path)?;
+                    file
+                }
+            };
+            write_all_at(&file, &pieces, at).map_err(|source| failed("write", &path, source))?;
+            if sync {
+                disk.sync(&file, &path)?;
+            }
+            Ok(file)
+        })
+        .await?;
+        self.file = Some(file);
+        self.written += self.gathered_bytes as u64;
+        self.gathered_bytes = 0;
+        self.failed = false;
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Writer for DiskWriter {
+    async fn write(&mut self, bytes: Bytes) -> Result<(), Error> {
+        self.gathered_bytes += bytes.len();
+        self.gathered.push(bytes);
+        if self.gathered_bytes >= GATHER_BYTES || self.gathered.len() >= PIECES_MAX {
+            self.flush(false).await?;
+        }
+        Ok(())
+    }
+
+    async fn checkpoint(&mut self) -> Result<Checkpoint, Error> {
+        self.flush(true).await?;
+        let mut segments = self.earlier.clone();
+        if self.written > self.start {
+            segments.push(Segment {
+                store: STORE.to_owned(),
+                key: self.key.clone(),
+                start: self.start,
+                end: self.written,
+                kind: SegmentKind::Part,
+            });
+        }
+        Ok(Checkpoint {
+            received: self.written,
+            segments,
+        })
+    }
+}
+
+fn write_all_at(file: &File, pieces: &[Bytes], mut at: u64) -> std::io::Result<()> {
+    for pieces in pieces.chunks(PIECES_MAX) {
+        let mut slices: Vec<IoSlice<'_>> = pieces.iter().map(|piece| IoSlice::new(piece)).collect();
+        let mut rest = &mut slices[..];
+        IoSlice::advance_slices(&mut rest, 0);
+        while !rest.is_empty() {
+            match rustix::io::pwritev(file, rest, at) {
+                Ok(0) => return Err(std::io::ErrorKind::WriteZero.into()),
+                Ok(count) => {
+                    at += count as u64;
+                    IoSlice::advance_slices(&mut rest, count);
+                }
+                Err(rustix::io::Errno::INTR) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+    }
+    Ok(())
+}

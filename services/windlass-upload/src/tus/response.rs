@@ -1,0 +1,83 @@
+//! The headers of the answers.
+
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use windlass_task::{Record, UnixMillis};
+
+use super::{EXTENSIONS, Rejection, VERSION};
+
+pub(crate) const TUS_RESUMABLE: HeaderName = HeaderName::from_static("tus-resumable");
+pub(crate) const TUS_VERSION: HeaderName = HeaderName::from_static("tus-version");
+pub(crate) const TUS_EXTENSION: HeaderName = HeaderName::from_static("tus-extension");
+pub(crate) const TUS_MAX_SIZE: HeaderName = HeaderName::from_static("tus-max-size");
+pub(crate) const UPLOAD_OFFSET: HeaderName = HeaderName::from_static("upload-offset");
+pub(crate) const UPLOAD_LENGTH: HeaderName = HeaderName::from_static("upload-length");
+pub(crate) const UPLOAD_DEFER_LENGTH: HeaderName = HeaderName::from_static("upload-defer-length");
+pub(crate) const UPLOAD_METADATA: HeaderName = HeaderName::from_static("upload-metadata");
+pub(crate) const UPLOAD_EXPIRES: HeaderName = HeaderName::from_static("upload-expires");
+
+/// `OPTIONS`: what the server speaks.
+pub(crate) fn describe(max_size: Option<u64>) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    headers.insert(TUS_VERSION, HeaderValue::from_static(VERSION));
+    headers.insert(TUS_EXTENSION, HeaderValue::from_static(EXTENSIONS));
+    if let Some(max_size) = max_size {
+        headers.insert(TUS_MAX_SIZE, max_size.into());
+    }
+    headers
+}
+
+/// `HEAD`: where the upload stands, and all that a client needs to go on.
+pub(crate) fn retrieve(record: &Record) -> HeaderMap {
+    let mut headers = progress(record);
+    match record.length {
+        Some(length) => headers.insert(UPLOAD_LENGTH, length.into()),
+        None => headers.insert(UPLOAD_DEFER_LENGTH, HeaderValue::from_static("1")),
+    };
+    if !record.metadata.is_empty() {
+        let text = record.metadata.to_header();
+        headers.insert(
+            UPLOAD_METADATA,
+            text.try_into().expect("metadata is made of visible ASCII and spaces"),
+        );
+    }
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers
+}
+
+/// `PATCH` and creation-with-upload: the new offset, and until when the next byte may come.
+pub(crate) fn progress(record: &Record) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    headers.insert(UPLOAD_OFFSET, record.offset().into());
+    if let Some(expires) = record.expires {
+        headers.insert(UPLOAD_EXPIRES, http_date(expires));
+    }
+    headers
+}
+
+/// An IMF-fixdate (RFC 9110 section 5.6.7), as `Upload-Expires` has it.
+pub(crate) fn http_date(at: UnixMillis) -> HeaderValue {
+    httpdate::fmt_http_date(at.into()).try_into().expect("a date is ASCII")
+}
+
+impl Rejection {
+    /// The status and the stable code that it is answered with.
+    #[must_use]
+    pub fn status(&self) -> (StatusCode, &'static str) {
+        match self {
+            Self::Version => (StatusCode::PRECONDITION_FAILED, "version_unsupported"),
+            Self::Method => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
+            Self::Missing { .. } => (StatusCode::BAD_REQUEST, "header_missing"),
+            Self::Malformed { .. } => (StatusCode::BAD_REQUEST, "header_malformed"),
+            Self::Repeated { .. } => (StatusCode::BAD_REQUEST, "header_repeated"),
+            Self::Metadata(_) => (StatusCode::BAD_REQUEST, "metadata_malformed"),
+            Self::LengthChoice => (StatusCode::BAD_REQUEST, "length_choice"),
+            Self::ContentType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "content_type_unsupported"),
+            Self::MaxSize { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "upload_too_large"),
+            Self::Offset { .. } => (StatusCode::CONFLICT, "offset_mismatch"),
+            Self::Length { .. } => (StatusCode::BAD_REQUEST, "length_mismatch"),
+            Self::BeyondLength { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "body_beyond_length"),
+            Self::Failed { .. } => (StatusCode::BAD_REQUEST, "upload_failed"),
+            Self::Protocol => (StatusCode::BAD_REQUEST, "protocol_mismatch"),
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! What time does to uploads: the unfinished expire, bytes of the dead are removed, tombstones are forgotten.
+
+use std::time::Duration;
+
+use windlass_task::change::Change;
+use windlass_task::store::Tombstone;
+use windlass_task::{Commit, Entry, Outcome, TaskKey};
+
+use crate::error::Error;
+use crate::service::Upload;
+
+/// The longest time between two rounds; shorter lifetimes are looked after more often.
+const ROUND_MAX: Duration = Duration::from_secs(30);
+/// How many tasks one round looks at before it lets others have the store.
+const BATCH: usize = 100;
+
+/// Looks after what is due, until it is cancelled.
+pub(crate) async fn run(upload: &Upload) {
+    let pause = (upload.config.lifetime / 4).clamp(Duration::from_millis(100), ROUND_MAX);
+    loop {
+        match round(upload).await {
+            Ok(BATCH..) => {}
+            Ok(_) => tokio::time::sleep(pause).await,
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "upkeep is held up");
+                tokio::time::sleep(pause).await;
+            }
+        }
+    }
+}
+
+/// One round; answers how many tasks it moved on.
+async fn round(upload: &Upload) -> Result<usize, Error> {
+    let mut done = 0;
+    for key in upload.store().due(BATCH).await? {
+        match look_after(upload, &key).await {
+            Ok(moved) => done += usize::from(moved),
+            Err(error) => {
+                tracing::warn!(task = %key.id, error = &error as &dyn std::error::Error, "a task's upkeep failed");
+            }
+        }
+    }
+    Ok(done)
+}
+
+async fn look_after(upload: &Upload, key: &TaskKey) -> Result<bool, Error> {
+    // Whoever is writing keeps it alive.
+    let Some(_hold) = upload.holders.try_hold(key) else {
+        return Ok(false);
+    };
+    match upload.store().load(key).await? {
+        Some(Entry::Live(_)) => {
+            let commit = Commit::present(key.clone(), vec![Change::Expire]);
+            match upload.store().commit(commit).await? {
+                Outcome::Committed(Entry::Gone(tombstone)) => remove_bytes(upload, &tombstone).await.map(|()| true),
+                // A byte came in time after all.
+                Outcome::Committed(Entry::Live(_)) | Outcome::Conflict(_) | Outcome::Refused(..) | Outcome::Unknown => {
+                    Ok(false)
+                }
+            }
+        }
+        Some(Entry::Gone(tombstone)) if tombstone.stored => remove_bytes(upload, &tombstone).await.map(|()| true),
+        Some(Entry::Gone(_)) => {
+            upload.store().forget(key).await?;
+            Ok(true)
+        }
+        None => Ok(false),
+    }
+}
+
+/// Removes what is stored of a task that is gone, and records that nothing is left.
+pub(crate) async fn remove_bytes(upload: &Upload, tombstone: &Tombstone) -> Result<(), Error> {
+    upload.storage().remove(&tombstone.key, &tombstone.segments).await?;
+    let forget = Commit::present(tombstone.key.clone(), vec![Change::ForgetBytes]);
+    upload.store().commit(forget).await?;
+    Ok(())
+}
