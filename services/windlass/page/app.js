@@ -6,7 +6,7 @@
 
 import { claim, claimed } from "./claims.js";
 import { confirmCancel } from "./confirm.js";
-import { describeRemembered, describeTask, describeUpload, summarize } from "./describe.js";
+import { describeRemembered, describeTask, describeUpload, inOrder, summarize } from "./describe.js";
 import { MOST_FILES, acceptDrops, fromInput } from "./drop.js";
 import { count, displayName } from "./format.js";
 import { Live } from "./live.js";
@@ -105,8 +105,7 @@ async function take(coming) {
 }
 
 function add(file, path, entry) {
-  const upload = new Upload({ file, path, entry }, dependencies);
-  upload.batch = batches;
+  const upload = new Upload({ file, path, entry, batch: batches }, dependencies);
   const task = entry && taskList.get(entry.taskId);
   if (task) upload.acknowledgePercent(task.progress);
   uploads.push(upload);
@@ -291,9 +290,7 @@ function render() {
   const apart = new Set(remembered.map((e) => e.taskId));
   const others = taskList.all().filter((t) => !here.has(t.taskId) && !apart.has(t.taskId));
 
-  // The newest batch first; within a batch in the order in which they are sent.
-  const ordered = uploads.map((u, i) => [u, i]).sort(([a, i], [b, j]) => b.batch - a.batch || i - j);
-  groups.uploads.update(ordered.map(([upload]) => describeUpload(upload, at)));
+  groups.uploads.update(inOrder(uploads).map((upload) => describeUpload(upload, at)));
   groups.remembered.update(
     remembered.map((entry) => {
       const task = taskList.get(entry.taskId);

@@ -149,6 +149,16 @@ export function describeTask(task, { location, movedAt, note, now }) {
   };
 }
 
+/** What has begun or waits for the user, then what waits for its turn, then what is complete (the latest first). */
+export function inOrder(uploads) {
+  const group = (upload) => (upload.state === "completed" ? 2 : upload.state === "queued" && !upload.taskId ? 1 : 0);
+  // Of equal standing: the newest batch first, within a batch the order in which they are sent.
+  const place = new Map(uploads.map((upload, index) => [upload, index]));
+  return [...uploads].sort(
+    (a, b) => group(a) - group(b) || b.completedAt - a.completedAt || b.batch - a.batch || place.get(a) - place.get(b),
+  );
+}
+
 /** One line about all files of this tab, and the numbers for the page's title. */
 export function summarize(uploads) {
   const groups = { live: 0, waiting: 0, queued: 0, paused: 0, attention: 0, complete: 0 };

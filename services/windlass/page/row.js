@@ -146,17 +146,27 @@ export class Rows {
       row.element.remove();
       this.#rows.delete(key);
     }
+    const was = new Map([...this.#list.children].map((element, index) => [element, index]));
+    const will = new Map(models.map(({ key }, index) => [this.#rows.get(key)?.element, index]));
     let place = this.#list.firstElementChild;
-    for (const model of models) {
+    models.forEach((model, index) => {
       let row = this.#rows.get(model.key);
       if (!row) {
         row = new Row(this.#template, this.#onaction);
         this.#rows.set(model.key, row);
       }
       row.update(model);
+      // Of two that changed places the one that goes farther is moved: a moved row loses the focus, and in a long
+      // list of which three have sunk to the end all others stay where they are.
+      const rise = was.get(row.element) - index;
+      while (place && place !== row.element && will.get(place) - was.get(place) > rise) {
+        const sunk = place;
+        place = place.nextElementSibling;
+        sunk.remove();
+      }
       if (row.element === place) place = place.nextElementSibling;
       else this.#list.insertBefore(row.element, place);
-    }
+    });
     lostFocus?.querySelector(".actions .button")?.focus();
   }
 

@@ -26,7 +26,10 @@ export class Upload {
   sent = 0;
   /** When the next try is due, in `retrying` and `offline`. */
   retryAt = 0;
-  addedAt;
+  /** Counts what was added together; later batches have higher numbers. */
+  batch;
+  /** Unix ms, 0 before. */
+  completedAt = 0;
 
   #deps;
   #meter = new Meter();
@@ -44,14 +47,14 @@ export class Upload {
    * `deps`: `tus` (tus.js), `tasks` (tasks.js), `claim` (claims.js), `store` (a ResumeStore), `changed(upload)`,
    * `random()`, `now()`. `entry` is what the store remembers of this file, if anything.
    */
-  constructor({ file, path = "", entry = null }, deps) {
+  constructor({ file, path = "", entry = null, batch = 0 }, deps) {
     this.file = file;
     this.name = file.name;
     this.path = path;
     this.size = file.size;
     this.fingerprint = fingerprint(file);
     this.#deps = deps;
-    this.addedAt = deps.now();
+    this.batch = batch;
     if (entry) {
       this.taskId = entry.taskId;
       this.location = entry.location;
@@ -344,6 +347,7 @@ export class Upload {
   #complete() {
     this.acknowledged = this.size;
     this.sent = this.size;
+    this.completedAt = this.#deps.now();
     this.#deps.store.finish(this.taskId);
     this.#letGo();
     this.#set("completed");

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { describeTask, summarize } from "../describe.js";
+import { describeTask, inOrder, summarize } from "../describe.js";
 import { folderOf } from "../drop.js";
 import { statusFailure } from "../http.js";
 import { reconnectDelay } from "../live.js";
@@ -89,4 +89,17 @@ test("the summary counts each file once", () => {
   const summary = summarize([upload("sending", 50), upload("queued"), upload("completed"), upload("gone")]);
   assert.equal(summary.text, "1 uploading · 1 waiting · 1 needs you · 1 complete");
   assert.equal(summary.percent, 37);
+});
+
+test("what is complete sinks below what waits, and what has begun stands on top", () => {
+  const upload = (name, state, more = {}) => ({ name, state, taskId: null, completedAt: 0, batch: 1, ...more });
+  const order = inOrder([
+    upload("done early", "completed", { completedAt: 5 }),
+    upload("sends", "sending", { taskId: "t" }),
+    upload("waits", "queued"),
+    upload("resumed", "queued", { taskId: "u" }),
+    upload("done late", "completed", { completedAt: 9 }),
+    upload("newer", "sending", { taskId: "v", batch: 2 }),
+  ]);
+  assert.deepEqual(order.map((each) => each.name), ["newer", "sends", "resumed", "waits", "done late", "done early"]);
 });
