@@ -4,12 +4,11 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
-use axum::Router;
 use serde::Deserialize;
 use windlass_serve::{Flags, Program, auth, config, telemetry};
-use windlass_task::EmbeddedStore;
-use windlass_task::store::Options;
+use windlass_upload::embedded::{self, Embedded};
 
 use crate::page;
 
@@ -32,6 +31,7 @@ pub struct Arguments {
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 struct Config {
     auth: Option<auth::Settings>,
+    upload: windlass_upload::Config,
 }
 
 /// Why `dev` ended before its time.
@@ -41,8 +41,8 @@ enum Error {
     ReadConfig(#[from] config::Error),
     #[error(transparent)]
     ConfigureAuth(#[from] auth::Error),
-    #[error("cannot use the data directory")]
-    OpenStore(#[from] windlass_task::store::Error),
+    #[error(transparent)]
+    OpenUpload(#[from] embedded::Error),
     #[error(transparent)]
     Bind(#[from] windlass_serve::program::BindError),
     #[error(transparent)]
@@ -52,8 +52,10 @@ enum Error {
 impl Error {
     fn exit_code(&self) -> ExitCode {
         match self {
-            Self::ReadConfig(_) | Self::ConfigureAuth(_) => ExitCode::from(USAGE),
-            Self::OpenStore(_) | Self::Bind(_) | Self::Run(_) => ExitCode::FAILURE,
+            Self::ReadConfig(_) | Self::ConfigureAuth(_) | Self::OpenUpload(embedded::Error::ReadConfig(_)) => {
+                ExitCode::from(USAGE)
+            }
+            Self::OpenUpload(_) | Self::Bind(_) | Self::Run(_) => ExitCode::FAILURE,
         }
     }
 }
@@ -73,10 +75,13 @@ pub async fn run(arguments: Arguments) -> ExitCode {
 async fn serve(arguments: Arguments) -> Result<(), Error> {
     let Arguments { data_dir, flags } = arguments;
     let config: Config = config::read_or_default(flags.config.as_deref())?;
-    let program = Program::new(flags, config.auth.as_ref())?;
-    let _store = EmbeddedStore::open(&data_dir, Options::default())?;
-    let api = program.authenticated(Router::new());
+    let mut program = Program::new(flags, config.auth.as_ref())?;
+    let Embedded { store: _store, upload } = embedded::open(&data_dir, &config.upload, &mut program)?;
+    let api = program.authenticated(windlass_upload::router(Arc::clone(&upload)));
     let app = api.merge(page::router());
-    program.bind().await?.run(app).await?;
+    let bound = program.bind().await?;
+    let background = tokio::spawn(upload.run());
+    bound.run(app).await?;
+    background.abort();
     Ok(())
 }
