@@ -107,7 +107,7 @@ async function take(coming) {
 function add(file, path, entry) {
   const upload = new Upload({ file, path, entry, batch: batches }, dependencies);
   const task = entry && taskList.get(entry.taskId);
-  if (task) upload.acknowledgePercent(task.progress);
+  if (task) upload.acknowledgeOffset(task.offset);
   uploads.push(upload);
   queue.add(upload);
   return upload;
@@ -250,6 +250,7 @@ async function onTasks() {
   for (const task of taskList.all()) {
     if (task.status === "completed") store.finish(task.taskId);
     const upload = uploads.find((u) => u.taskId === task.taskId);
+    upload?.acknowledgeOffset(task.offset);
     if (upload?.observeStatus(task.status)) queue.add(upload, { first: true });
   }
   if (!taskList.failure) askForRemembered();

@@ -95,8 +95,14 @@ export class Upload {
   /** From `/ws`: the server has at least this many percent. */
   acknowledgePercent(percent) {
     if (!(percent >= 0 && percent <= 100)) return;
-    this.#acknowledge(Math.min(this.size, Math.ceil((percent * this.size) / 100)));
-    this.#append?.touch();
+    this.acknowledgeOffset(Math.ceil((percent * this.size) / 100));
+  }
+
+  /** From the list of tasks: all there is where WebSockets do not get through. */
+  acknowledgeOffset(offset) {
+    if (this.state === "completed" || offset > this.size) return;
+    if (offset > this.acknowledged) this.#append?.touch();
+    this.#acknowledge(offset);
     this.#deps.changed(this);
   }
 
