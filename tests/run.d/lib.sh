@@ -44,14 +44,12 @@ fill_once() {
     exec {lock}>&-
 }
 
-# Installs a folder's locked npm packages into the cache and links them in as its node_modules.
+# Installs a folder's locked npm packages into the cache; prints the folder that has them as its node_modules.
 npm_packages() {
     local project=$1 folder
     folder=$(keyed_folder npm "$project/package.json" "$project/package-lock.json" <(node --version))
-    fill_once "$folder" npm_install "$project"
-    # A node_modules of a hand-made `npm ci` would shadow the link; it holds nothing that cannot be made again.
-    [[ -L $project/node_modules ]] || rm -rf "$project/node_modules"
-    ln -sfn "$folder/node_modules" "$project/node_modules"
+    fill_once "$folder" npm_install "$project" >&2
+    echo "$folder"
 }
 
 npm_install() {
