@@ -4,7 +4,7 @@
 //
 // Nothing here puts data into the page other than as text.
 
-import { claim, claimed } from "./claims.js";
+import { claim, claimed, slot } from "./claims.js";
 import { confirmCancel } from "./confirm.js";
 import { describeRemembered, describeTask, describeUpload, inOrder, summarize } from "./describe.js";
 import { MOST_FILES, acceptDrops, fromInput } from "./drop.js";
@@ -20,7 +20,8 @@ import * as tus from "./tus.js";
 import { Upload } from "./upload.js";
 import { Voice } from "./voice.js";
 
-// A browser opens six connections to a server over HTTP/1.1; the other three are for the list, pause and cancel.
+// In all tabs together. A browser opens six connections to a server over HTTP/1.1; the other three are for the list,
+// pause and cancel.
 const UPLOADS_AT_ONCE = 3;
 // Tasks of others that are followed over /ws; the rest is refreshed with the list.
 const MOST_FOLLOWED = 64;
@@ -70,7 +71,16 @@ const groups = {
   tasks: new Rows(byId("tasks").querySelector(".rows"), template, onTaskAction),
 };
 
-const dependencies = { tus, tasks, claim, store, random: Math.random, now, changed: onUpload };
+const dependencies = {
+  tus,
+  tasks,
+  claim,
+  slot: (signal) => slot(UPLOADS_AT_ONCE, signal),
+  store,
+  random: Math.random,
+  now,
+  changed: onUpload,
+};
 
 // Files
 
@@ -320,7 +330,7 @@ function renderFrame(others, remembered) {
   byId("drop").classList.toggle("compact", uploads.length + remembered + others > 0);
   byId("uploads").hidden = uploads.length === 0;
   byId("remembered").hidden = remembered === 0;
-  byId("summary").textContent = summary.text;
+  byId("summary").textContent = summary.text.replaceAll(" · ", "\u00a0· ");
   byId("legend").hidden = summary.live === 0;
   byId("clear").hidden = summary.complete < 2;
   byId("more").hidden = taskList.next === null;

@@ -86,7 +86,8 @@ export class ResumeStore {
 function parse(text) {
   try {
     const entry = JSON.parse(text);
-    return entry && typeof entry.taskId === "string" && typeof entry.location === "string" ? entry : null;
+    // It becomes the address of requests and links.
+    return typeof entry?.taskId === "string" && /^(\/|https?:)/.test(entry.location) ? entry : null;
   } catch {
     return null;
   }

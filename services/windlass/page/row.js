@@ -66,7 +66,7 @@ export class Row {
 
     attribute(parts.wordsIcon, "href", `#icon-${model.icon}`);
     text(parts.words, model.words);
-    text(parts.facts, model.facts.join(" · "));
+    text(parts.facts, model.facts.join("\u00a0· "));
     text(parts.note, model.note);
     this.#updateActions(model.actions);
   }

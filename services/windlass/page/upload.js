@@ -44,8 +44,8 @@ export class Upload {
   #wake = null;
 
   /**
-   * `deps`: `tus` (tus.js), `tasks` (tasks.js), `claim` (claims.js), `store` (a ResumeStore), `changed(upload)`,
-   * `random()`, `now()`. `entry` is what the store remembers of this file, if anything.
+   * `deps`: `tus` (tus.js), `tasks` (tasks.js), `claim(taskId)` and `slot(signal)` (claims.js), `store` (a ResumeStore),
+   * `changed(upload)`, `random()`, `now()`. `entry` is what the store remembers of this file, if anything.
    */
   constructor({ file, path = "", entry = null, batch = 0 }, deps) {
     this.file = file;
@@ -78,7 +78,9 @@ export class Upload {
     if (this.state !== "queued") return;
     const controller = new AbortController();
     this.#abort = controller;
+    let giveBack;
     try {
+      giveBack = await this.#deps.slot(controller.signal);
       await this.#go(controller.signal);
     } catch (error) {
       // Whoever aborted the turn has already said why.
@@ -87,6 +89,7 @@ export class Upload {
         this.#set("interrupted", "Something went wrong in this page.");
       }
     } finally {
+      giveBack?.();
       if (this.#abort === controller) this.#abort = null;
       this.#append = null;
     }

@@ -43,7 +43,7 @@ function bench(t, script, { size = 100, entry = null } = {}) {
   const changed = (u) => {
     if (states.at(-1) !== u.state) states.push(u.state);
   };
-  const deps = { tus, tasks, store, changed, claim: script.claim ?? (async () => () => {}), random: () => 1, now: () => Date.now() };
+  const deps = { tus, tasks, store, changed, claim: script.claim ?? (async () => () => {}), slot: async () => () => {}, random: () => 1, now: () => Date.now() };
   const upload = new Upload({ file, entry: entry && store.get(entry.taskId) }, deps);
   const requests = () => log.map(([name]) => name);
   return { upload, store, log, states, requests, settle, tick: async (ms) => (t.mock.timers.tick(ms), settle()) };
