@@ -141,7 +141,8 @@ export function describeTask(task, { location, movedAt, note, now }) {
     words,
     note: note ?? "",
     facts,
-    bar: !complete && task.status !== "failed",
+    // Without a length there is nothing to be a part of.
+    bar: !complete && task.status !== "failed" && typeof size === "number",
     percent: task.progress,
     acknowledged: complete ? 1 : size ? Math.max(task.progress / 100, fraction(task.offset, size)) : 0,
     sent: 0,

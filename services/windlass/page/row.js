@@ -66,7 +66,8 @@ export class Row {
 
     attribute(parts.wordsIcon, "href", `#icon-${model.icon}`);
     text(parts.words, model.words);
-    text(parts.facts, model.facts.join("\u00a0· "));
+    // Broken between facts only, the dot at the end of the line.
+    text(parts.facts, model.facts.map((fact) => fact.replaceAll(" ", "\u00a0")).join("\u00a0· "));
     text(parts.note, model.note);
     this.#updateActions(model.actions);
   }
