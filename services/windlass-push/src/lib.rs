@@ -1,1 +1,42 @@
-//! Placeholder.
+//! The push service: everybody who should know sees it live.
+//!
+//! The way of a publication: a [`broker`] gives it its position and brings it to the [`hub`], which encodes it once
+//! a [`variant`] and puts the bytes into the [`outbox`] of each subscriber. The way of a command: a connection's
+//! task reads it from its [`socket`], its [`session`] (the [`centrifuge`] protocol or the [`plain`] one) decides, and
+//! the effects are carried out one by one. Tasks are seen through the [`view`]; their values come from its feed.
+//!
+//! Protocols, queue, frames and recovery do no I/O and know no clock. Nothing here writes tasks except to pause and
+//! resume them, and nothing here calls the upload service.
+
+pub mod broker;
+pub mod centrifuge;
+pub mod channel;
+pub mod client;
+pub mod codes;
+pub mod config;
+pub mod connections;
+mod desk;
+mod driver;
+pub mod events;
+pub mod heartbeat;
+mod http;
+pub mod hub;
+pub mod interest;
+pub mod metrics;
+mod object;
+pub mod outbox;
+pub mod payload;
+pub mod plain;
+pub mod position;
+pub mod publication;
+mod push;
+pub mod queue;
+pub mod session;
+pub mod socket;
+pub mod variant;
+pub mod view;
+
+pub use config::{Config, Settings};
+pub use http::router;
+pub use push::Push;
+pub use view::View;

@@ -1,0 +1,184 @@
+//! What connects the processes of one deployment: publications, histories, presence.
+//!
+//! A broker is one node's view. It gives each publication its position and brings it, in the order of the positions,
+//! to every node that is subscribed to its channel, through that node's [`Receiver`]. In one process it is
+//! [`memory`]; over Redis, publish and history are one script and presence is kept by node lease. Everything that
+//! lives longer than a connection is keyed by [`NodeId`], so that a node that died can be told from one that is
+//! slow.
+
+pub mod memory;
+
+use std::fmt;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use crate::channel::ChannelKey;
+use crate::client::{ClientId, ClientInfo};
+use crate::payload::Payload;
+use crate::position::StreamPosition;
+use crate::publication::{Message, Publication};
+
+/// One process of the deployment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NodeId(ClientId);
+
+impl NodeId {
+    /// A fresh id; a process that starts again is another node.
+    #[must_use]
+    pub fn random() -> Self {
+        Self(ClientId::random())
+    }
+}
+
+impl fmt::Display for NodeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A broker that cannot do its work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// It does not answer; trying again may help.
+    #[error("reach the broker")]
+    Unreachable,
+}
+
+/// How much of a channel is remembered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retention {
+    /// How many publications at most; none when 0: then the channel has no positions either.
+    pub size: usize,
+    /// For how long.
+    pub ttl: Duration,
+}
+
+impl Retention {
+    /// Nothing is remembered.
+    pub const NONE: Self = Self {
+        size: 0,
+        ttl: Duration::ZERO,
+    };
+
+    /// Whether anything is remembered.
+    #[must_use]
+    pub fn is_none(self) -> bool {
+        self.size == 0 || self.ttl.is_zero()
+    }
+}
+
+/// Something to publish.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outgoing {
+    /// The data.
+    pub data: Payload,
+    /// Who publishes, when a client does.
+    pub info: Option<ClientInfo>,
+}
+
+/// Which part of a history is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Range {
+    /// Only what follows this offset; in reverse, only what precedes it.
+    pub since: Option<u64>,
+    /// How many publications at most.
+    pub limit: usize,
+    /// Newest first.
+    pub reverse: bool,
+}
+
+/// A part of a channel's history.
+#[derive(Debug, Clone, PartialEq)]
+pub struct History {
+    /// The publications, in the order asked for.
+    pub publications: Vec<Message>,
+    /// The stream's top, read at the same moment.
+    pub top: StreamPosition,
+}
+
+/// How many are in a channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PresenceCount {
+    /// Connections.
+    pub clients: usize,
+    /// Users.
+    pub users: usize,
+}
+
+/// Where a node receives what a broker brings.
+pub trait Receiver: Send + Sync + 'static {
+    /// A publication on a channel to which the node is subscribed, in the order of the channel. Must not wait.
+    fn publication(&self, channel: &ChannelKey, publication: &Publication);
+
+    /// A message from another node, or from this one.
+    fn control(&self, message: Bytes);
+}
+
+/// One node's way to the channels.
+#[async_trait]
+pub trait Broker: fmt::Debug + Send + Sync + 'static {
+    /// Publishes; `None` for a channel without history, whose publications have no position. When it answers, the
+    /// publication is in the history.
+    ///
+    /// # Errors
+    /// [`Error`]: it is not known whether it was published.
+    async fn publish(
+        &self,
+        channel: &ChannelKey,
+        outgoing: Outgoing,
+        retention: Retention,
+    ) -> Result<Option<StreamPosition>, Error>;
+
+    /// Brings what `channel` carries to this node's receiver: everything that is published after this answers.
+    ///
+    /// # Errors
+    /// [`Error`]: nothing is brought.
+    async fn subscribe(&self, channel: &ChannelKey) -> Result<(), Error>;
+
+    /// Brings it no more.
+    ///
+    /// # Errors
+    /// [`Error`]: it may still be brought, which does no harm.
+    async fn unsubscribe(&self, channel: &ChannelKey) -> Result<(), Error>;
+
+    /// Reads the history; it makes the stream if there is none, so that its epoch can be told.
+    ///
+    /// # Errors
+    /// [`Error`] when it cannot be read.
+    async fn history(&self, channel: &ChannelKey, range: Range) -> Result<History, Error>;
+
+    /// Says that a connection of this node is in a channel.
+    ///
+    /// # Errors
+    /// [`Error`]: it may not be seen there.
+    async fn add_presence(&self, channel: &ChannelKey, client: ClientId, info: ClientInfo) -> Result<(), Error>;
+
+    /// Says that it is there no more.
+    ///
+    /// # Errors
+    /// [`Error`]: it may still be seen there, until this node's lease ends.
+    async fn remove_presence(&self, channel: &ChannelKey, client: ClientId) -> Result<(), Error>;
+
+    /// Who is in a channel, on all nodes, by connection id.
+    ///
+    /// # Errors
+    /// [`Error`] when it cannot be read.
+    async fn presence(&self, channel: &ChannelKey) -> Result<Vec<ClientInfo>, Error>;
+
+    /// How many are in a channel, on all nodes.
+    ///
+    /// # Errors
+    /// [`Error`] when it cannot be read.
+    async fn count_presence(&self, channel: &ChannelKey) -> Result<PresenceCount, Error>;
+
+    /// Sends a message to one node's receiver. It may be lost when the node is.
+    ///
+    /// # Errors
+    /// [`Error`] when it was not sent.
+    async fn tell(&self, node: NodeId, message: Bytes) -> Result<(), Error>;
+
+    /// Forgets what is over its time. Called every few seconds while the service runs.
+    async fn maintain(&self);
+}

@@ -1,0 +1,250 @@
+//! The broker inside one process.
+//!
+//! A [`Network`] is what Redis is to several processes; each node joins it and has its own [`Memory`]. There is
+//! usually one node; tests join several, so that what holds between processes is tried without them.
+
+mod stream;
+mod streams;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use super::{Broker, Error, History, NodeId, Outgoing, PresenceCount, Range, Receiver, Retention};
+use crate::channel::ChannelKey;
+use crate::client::{ClientId, ClientInfo};
+use crate::position::StreamPosition;
+use crate::publication::{Message, Publication};
+use streams::Streams;
+
+/// Where the time comes from; tests bring their own.
+pub type Clock = Arc<dyn Fn() -> Instant + Send + Sync>;
+
+/// The bounds of a network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Options {
+    /// The most channels whose position is known at a time.
+    pub streams_max: usize,
+    /// The most bytes of publications that are remembered for all channels.
+    pub history_bytes_max: usize,
+    /// How long an unused channel's position is known.
+    pub position_ttl: Duration,
+}
+
+impl Default for Options {
+    /// 100,000 positions at about 300 bytes each; a quarter of a small pod's memory for histories; a day, so that a
+    /// device that was off overnight is told truthfully that it missed something.
+    fn default() -> Self {
+        Self {
+            streams_max: 100_000,
+            history_bytes_max: 256 * 1024 * 1024,
+            position_ttl: Duration::from_secs(24 * 3_600),
+        }
+    }
+}
+
+/// What the nodes of one process share.
+pub struct Network {
+    streams: Streams,
+    clock: Clock,
+    nodes: Mutex<HashMap<NodeId, Arc<dyn Receiver>>>,
+    interest: Mutex<HashMap<ChannelKey, BTreeSet<NodeId>>>,
+    presence: Mutex<HashMap<ChannelKey, Present>>,
+}
+
+/// Who is in a channel, and on which node.
+type Present = BTreeMap<ClientId, (NodeId, ClientInfo)>;
+
+/// One node of a [`Network`].
+pub struct Memory {
+    network: Arc<Network>,
+    node: NodeId,
+}
+
+impl Network {
+    /// A network without nodes.
+    #[must_use]
+    pub fn new(options: Options, clock: Clock) -> Arc<Self> {
+        Arc::new(Self {
+            streams: Streams::new(options),
+            clock,
+            nodes: Mutex::default(),
+            interest: Mutex::default(),
+            presence: Mutex::default(),
+        })
+    }
+
+    /// Adds a node.
+    #[must_use]
+    pub fn join(self: &Arc<Self>, node: NodeId, receiver: Arc<dyn Receiver>) -> Memory {
+        lock(&self.nodes).insert(node, receiver);
+        Memory {
+            network: Arc::clone(self),
+            node,
+        }
+    }
+
+    /// The nodes that want `channel`.
+    fn receivers(&self, channel: &ChannelKey) -> Vec<Arc<dyn Receiver>> {
+        let interested = lock(&self.interest).get(channel).cloned().unwrap_or_default();
+        let nodes = lock(&self.nodes);
+        interested.iter().filter_map(|node| nodes.get(node).cloned()).collect()
+    }
+
+    fn bring(&self, channel: &ChannelKey, message: Message) {
+        let publication = Publication::Message(message);
+        for receiver in self.receivers(channel) {
+            receiver.publication(channel, &publication);
+        }
+    }
+}
+
+impl Drop for Memory {
+    /// A node that leaves takes its presence and its interest along, as its lease would.
+    fn drop(&mut self) {
+        lock(&self.network.nodes).remove(&self.node);
+        lock(&self.network.interest).retain(|_, nodes| {
+            nodes.remove(&self.node);
+            !nodes.is_empty()
+        });
+        lock(&self.network.presence).retain(|_, clients| {
+            clients.retain(|_, (node, _)| *node != self.node);
+            !clients.is_empty()
+        });
+    }
+}
+
+#[async_trait]
+impl Broker for Memory {
+    async fn publish(
+        &self,
+        channel: &ChannelKey,
+        outgoing: Outgoing,
+        retention: Retention,
+    ) -> Result<Option<StreamPosition>, Error> {
+        if retention.is_none() {
+            self.network.bring(
+                channel,
+                Message {
+                    data: outgoing.data,
+                    info: outgoing.info,
+                    position: None,
+                },
+            );
+            return Ok(None);
+        }
+        let now = (self.network.clock)();
+        // Brought while the stream is held: so publications reach everybody in the order of their offsets.
+        Ok(self.network.streams.with(channel, now, |stream| {
+            let message = stream.append(outgoing, retention, now);
+            let position = message.position;
+            self.network.bring(channel, message);
+            position
+        }))
+    }
+
+    async fn subscribe(&self, channel: &ChannelKey) -> Result<(), Error> {
+        lock(&self.network.interest)
+            .entry(channel.clone())
+            .or_default()
+            .insert(self.node);
+        Ok(())
+    }
+
+    async fn unsubscribe(&self, channel: &ChannelKey) -> Result<(), Error> {
+        let mut interest = lock(&self.network.interest);
+        if let Some(nodes) = interest.get_mut(channel) {
+            nodes.remove(&self.node);
+            if nodes.is_empty() {
+                interest.remove(channel);
+            }
+        }
+        Ok(())
+    }
+
+    async fn history(&self, channel: &ChannelKey, range: Range) -> Result<History, Error> {
+        let now = (self.network.clock)();
+        Ok(self
+            .network
+            .streams
+            .with(channel, now, |stream| stream.read(range, now)))
+    }
+
+    async fn add_presence(&self, channel: &ChannelKey, client: ClientId, info: ClientInfo) -> Result<(), Error> {
+        lock(&self.network.presence)
+            .entry(channel.clone())
+            .or_default()
+            .insert(client, (self.node, info));
+        Ok(())
+    }
+
+    async fn remove_presence(&self, channel: &ChannelKey, client: ClientId) -> Result<(), Error> {
+        let mut presence = lock(&self.network.presence);
+        if let Some(clients) = presence.get_mut(channel) {
+            clients.remove(&client);
+            if clients.is_empty() {
+                presence.remove(channel);
+            }
+        }
+        Ok(())
+    }
+
+    async fn presence(&self, channel: &ChannelKey) -> Result<Vec<ClientInfo>, Error> {
+        let presence = lock(&self.network.presence);
+        Ok(presence
+            .get(channel)
+            .into_iter()
+            .flat_map(BTreeMap::values)
+            .map(|(_, info)| info.clone())
+            .collect())
+    }
+
+    async fn count_presence(&self, channel: &ChannelKey) -> Result<PresenceCount, Error> {
+        let presence = lock(&self.network.presence);
+        let Some(clients) = presence.get(channel) else {
+            return Ok(PresenceCount::default());
+        };
+        let users: BTreeSet<&str> = clients.values().map(|(_, info)| info.user.as_str()).collect();
+        Ok(PresenceCount {
+            clients: clients.len(),
+            users: users.len(),
+        })
+    }
+
+    async fn tell(&self, node: NodeId, message: Bytes) -> Result<(), Error> {
+        let receiver = lock(&self.network.nodes).get(&node).cloned();
+        if let Some(receiver) = receiver {
+            receiver.control(message);
+        }
+        Ok(())
+    }
+
+    async fn maintain(&self) {
+        self.network.streams.sweep((self.network.clock)());
+    }
+}
+
+impl fmt::Debug for Memory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Memory({})", self.node)
+    }
+}
+
+impl fmt::Debug for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Network")
+            .field("streams", &self.streams)
+            .finish_non_exhaustive()
+    }
+}
+
+pub(super) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests;

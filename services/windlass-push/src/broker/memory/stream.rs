@@ -1,0 +1,114 @@
+//! One channel's history: a position, and the last publications as long as they are remembered.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use crate::broker::{History, Outgoing, Range, Retention};
+use crate::position::{StreamEpoch, StreamPosition};
+use crate::publication::Message;
+
+/// What a remembered publication costs beyond its data, in bytes: the message itself and its place.
+const MESSAGE_BYTES: usize = 160;
+
+/// A channel's stream. The position outlives the publications: a client that comes back when they are gone is told
+/// so, instead of being given a stream that starts from nothing.
+#[derive(Debug)]
+pub(super) struct Stream {
+    epoch: StreamEpoch,
+    top: u64,
+    messages: VecDeque<Message>,
+    bytes: usize,
+    /// When the publications are forgotten: some time after the last one, as Redis would expire the whole key.
+    forgets: Instant,
+    /// When it was last used.
+    touched: Instant,
+    /// It has left the registry: whoever still holds it must look again.
+    pub(super) evicted: bool,
+}
+
+impl Stream {
+    pub(super) fn new(epoch: StreamEpoch, now: Instant) -> Self {
+        Self {
+            epoch,
+            top: 0,
+            messages: VecDeque::new(),
+            bytes: 0,
+            forgets: now,
+            touched: now,
+            evicted: false,
+        }
+    }
+
+    /// Adds a publication and gives it its position.
+    pub(super) fn append(&mut self, outgoing: Outgoing, retention: Retention, now: Instant) -> Message {
+        self.forget(now);
+        self.top += 1;
+        let position = StreamPosition {
+            offset: self.top,
+            epoch: self.epoch,
+        };
+        let message = Message {
+            data: outgoing.data,
+            info: outgoing.info,
+            position: Some(position),
+        };
+        self.bytes += cost(&message);
+        self.messages.push_back(message.clone());
+        while self.messages.len() > retention.size {
+            let oldest = self.messages.pop_front();
+            self.bytes -= oldest.as_ref().map_or(0, cost);
+        }
+        self.forgets = now + retention.ttl;
+        self.touched = now;
+        message
+    }
+
+    /// Reads a part of it.
+    pub(super) fn read(&mut self, range: Range, now: Instant) -> History {
+        self.forget(now);
+        self.touched = now;
+        let offset = |message: &&Message| message.position.map_or(0, |position| position.offset);
+        let publications = if range.reverse {
+            let before = range.since.unwrap_or(u64::MAX);
+            let older = self.messages.iter().rev().filter(|message| offset(message) < before);
+            older.take(range.limit).cloned().collect()
+        } else {
+            let after = range.since.unwrap_or(0);
+            let newer = self.messages.iter().filter(|message| offset(message) > after);
+            newer.take(range.limit).cloned().collect()
+        };
+        History {
+            publications,
+            top: StreamPosition {
+                offset: self.top,
+                epoch: self.epoch,
+            },
+        }
+    }
+
+    /// Forgets the publications if their time is over.
+    pub(super) fn forget(&mut self, now: Instant) {
+        if now >= self.forgets && !self.messages.is_empty() {
+            self.messages = VecDeque::new();
+            self.bytes = 0;
+        }
+    }
+
+    /// The bytes of what it remembers.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// When it was last used.
+    pub(super) fn touched(&self) -> Instant {
+        self.touched
+    }
+}
+
+fn cost(message: &Message) -> usize {
+    let info = message
+        .info
+        .as_ref()
+        .map_or(0, |info| info.user.len() + info.client.len());
+    MESSAGE_BYTES + message.data.len() + info
+}

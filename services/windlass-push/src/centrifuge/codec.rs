@@ -1,0 +1,43 @@
+//! Between bytes and typed messages of the Centrifuge protocol. Each encoding is a module of its own.
+
+pub mod json;
+
+use crate::centrifuge::command::Command;
+use crate::centrifuge::reply::Reply;
+
+/// Bytes that are no command. The connection is closed for it, so nobody is told more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a command of the protocol")]
+pub struct Malformed;
+
+/// A reply that has no form in an encoding, such as data that is not JSON in a JSON message.
+#[derive(Debug, thiserror::Error)]
+#[error("encode a reply")]
+pub struct Error(#[from] serde_json::Error);
+
+/// An encoding of the protocol, agreed at the handshake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Codec {
+    /// JSON documents, one a line.
+    Json,
+}
+
+impl Codec {
+    /// The commands of one frame, in order. The first that is malformed is the last.
+    #[must_use]
+    pub fn decode(self, frame: &[u8]) -> Vec<Result<Command, Malformed>> {
+        match self {
+            Self::Json => json::decode(frame),
+        }
+    }
+
+    /// Appends a reply to the frame that is being made; several go into one frame.
+    ///
+    /// # Errors
+    /// [`Error`]; the frame is then as it was before.
+    pub fn encode(self, reply: &Reply, frame: &mut Vec<u8>) -> Result<(), Error> {
+        match self {
+            Self::Json => json::encode(reply, frame),
+        }
+    }
+}

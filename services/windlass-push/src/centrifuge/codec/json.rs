@@ -1,0 +1,237 @@
+//! The JSON encoding: documents joined by line feeds, several a frame in both directions.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Error, Malformed};
+use crate::centrifuge::command::{
+    ChannelRequest, Command, ConnectRequest, HistoryRequest, Method, PublishRequest, RefreshRequest, SubscribeRequest,
+};
+use crate::centrifuge::reply::{
+    ConnectResult, HistoryResult, Outcome, PresenceResult, PresenceStatsResult, Publication, Push, RefreshResult,
+    Reply, SubscribeResult,
+};
+use crate::object::Object;
+
+/// The commands of one frame, in order. The first that is malformed is the last; a frame without any is malformed.
+#[must_use]
+pub fn decode(frame: &[u8]) -> Vec<Result<Command, Malformed>> {
+    let mut commands = Vec::new();
+    for line in frame.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii) {
+        if line.is_empty() {
+            continue;
+        }
+        let command = decode_one(line);
+        let malformed = command.is_err();
+        commands.push(command);
+        if malformed {
+            break;
+        }
+    }
+    if commands.is_empty() {
+        commands.push(Err(Malformed));
+    }
+    commands
+}
+
+/// Appends a reply.
+///
+/// # Errors
+/// [`Error`] when data in it is not JSON; the frame is then as it was before.
+pub fn encode(reply: &Reply, frame: &mut Vec<u8>) -> Result<(), Error> {
+    let before = frame.len();
+    if before > 0 {
+        frame.push(b'\n');
+    }
+    serde_json::to_writer(&mut *frame, &document(reply)).map_err(|error| {
+        frame.truncate(before);
+        Error::from(error)
+    })
+}
+
+/// A command as it stands on the wire: exactly one of the methods, or none for a pong.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct CommandDocument {
+    id: u32,
+    connect: Option<Object<ConnectRequest>>,
+    subscribe: Option<Object<SubscribeRequest>>,
+    unsubscribe: Option<Object<ChannelRequest>>,
+    publish: Option<Object<PublishRequest>>,
+    presence: Option<Object<ChannelRequest>>,
+    presence_stats: Option<Object<ChannelRequest>>,
+    history: Option<Object<HistoryRequest>>,
+    ping: Option<Object<Ignored>>,
+    send: Option<Object<Ignored>>,
+    rpc: Option<Object<Ignored>>,
+    refresh: Option<Object<RefreshRequest>>,
+    sub_refresh: Option<Object<ChannelRequest>>,
+}
+
+/// An object that nobody looks into.
+#[derive(Deserialize)]
+struct Ignored {}
+
+fn decode_one(line: &[u8]) -> Result<Command, Malformed> {
+    let Object(document): Object<CommandDocument> = serde_json::from_slice(line).map_err(|_| Malformed)?;
+    let id = document.id;
+    let methods = [
+        document.connect.map(|Object(request)| Method::Connect(request)),
+        document.subscribe.map(|Object(request)| Method::Subscribe(request)),
+        document.unsubscribe.map(|Object(request)| Method::Unsubscribe(request)),
+        document.publish.map(|Object(request)| Method::Publish(request)),
+        document.presence.map(|Object(request)| Method::Presence(request)),
+        document
+            .presence_stats
+            .map(|Object(request)| Method::PresenceStats(request)),
+        document.history.map(|Object(request)| Method::History(request)),
+        document.ping.map(|_| Method::Ping),
+        document.send.map(|_| Method::Send),
+        document.rpc.map(|_| Method::Rpc),
+        document.refresh.map(|Object(request)| Method::Refresh(request)),
+        document.sub_refresh.map(|Object(request)| Method::SubRefresh(request)),
+    ];
+    let mut methods = methods.into_iter().flatten();
+    match (methods.next(), methods.next(), id) {
+        (None, _, 0) => Ok(Command {
+            id,
+            method: Method::Pong,
+        }),
+        (Some(method), None, 0) if method == Method::Send => Ok(Command { id, method }),
+        (Some(method), None, 1..) => Ok(Command { id, method }),
+        // No method that we know, two of them, or one that needs an id.
+        (None | Some(_), _, _) => Err(Malformed),
+    }
+}
+
+#[derive(Serialize, Default)]
+struct ReplyDocument<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<ErrorDocument>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    push: Option<PushDocument<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    connect: Option<&'a ConnectResult>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subscribe: Option<&'a SubscribeResult>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unsubscribe: Option<Empty>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    publish: Option<Empty>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    presence: Option<&'a PresenceResult>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    presence_stats: Option<&'a PresenceStatsResult>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    history: Option<&'a HistoryResult>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refresh: Option<&'a RefreshResult>,
+}
+
+#[derive(Serialize)]
+struct Empty {}
+
+#[derive(Serialize)]
+struct ErrorDocument {
+    code: u32,
+    message: &'static str,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    temporary: bool,
+}
+
+#[derive(Serialize)]
+struct PushDocument<'a> {
+    channel: &'a str,
+    #[serde(rename = "pub", skip_serializing_if = "Option::is_none")]
+    publication: Option<&'a Publication>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unsubscribe: Option<UnsubscribeDocument>,
+}
+
+#[derive(Serialize)]
+struct UnsubscribeDocument {
+    code: u32,
+    reason: &'static str,
+}
+
+fn document(reply: &Reply) -> ReplyDocument<'_> {
+    let empty = ReplyDocument::default();
+    match reply {
+        Reply::Ping => empty,
+        Reply::Refused(id, error) => {
+            let (code, message, temporary) = error.parts();
+            ReplyDocument {
+                id: Some(*id),
+                error: Some(ErrorDocument {
+                    code,
+                    message,
+                    temporary,
+                }),
+                ..empty
+            }
+        }
+        Reply::Push(push) => ReplyDocument {
+            push: Some(push_document(push)),
+            ..empty
+        },
+        Reply::Done(id, outcome) => {
+            let reply = ReplyDocument { id: Some(*id), ..empty };
+            match outcome {
+                Outcome::Connect(result) => ReplyDocument {
+                    connect: Some(result),
+                    ..reply
+                },
+                Outcome::Subscribe(result) => ReplyDocument {
+                    subscribe: Some(result),
+                    ..reply
+                },
+                Outcome::Unsubscribe => ReplyDocument {
+                    unsubscribe: Some(Empty {}),
+                    ..reply
+                },
+                Outcome::Publish => ReplyDocument {
+                    publish: Some(Empty {}),
+                    ..reply
+                },
+                Outcome::Presence(result) => ReplyDocument {
+                    presence: Some(result),
+                    ..reply
+                },
+                Outcome::PresenceStats(result) => ReplyDocument {
+                    presence_stats: Some(result),
+                    ..reply
+                },
+                Outcome::History(result) => ReplyDocument {
+                    history: Some(result),
+                    ..reply
+                },
+                Outcome::Refresh(result) => ReplyDocument {
+                    refresh: Some(result),
+                    ..reply
+                },
+            }
+        }
+    }
+}
+
+fn push_document(push: &Push) -> PushDocument<'_> {
+    match push {
+        Push::Publication { channel, publication } => PushDocument {
+            channel,
+            publication: Some(publication),
+            unsubscribe: None,
+        },
+        Push::Unsubscribe { channel, code } => {
+            let (code, reason) = code.parts();
+            PushDocument {
+                channel,
+                publication: None,
+                unsubscribe: Some(UnsubscribeDocument { code, reason }),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

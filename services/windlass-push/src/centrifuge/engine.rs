@@ -1,0 +1,279 @@
+//! What one connection of the Centrifuge protocol may do, and in which order. Sans-I/O.
+//!
+//! Commands are taken strictly one after the other: while an effect that a command needs is under way the engine is
+//! [`Engine::is_busy`], and whoever drives it waits. Publications may come at any time; those for a subscription that
+//! is still being made are held until its reply is out.
+
+mod channels;
+mod connect;
+mod deliver;
+mod subscribe;
+mod subscriptions;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use super::codec::Codec;
+use super::command::{Command, Method};
+use super::reply::{Outcome, Reply};
+use crate::channel;
+use crate::client::ClientId;
+use crate::codes::{Disconnect, ErrorCode};
+use crate::config::Settings;
+use crate::heartbeat::Beat;
+use crate::queue::Slot;
+use crate::session::{Completion, Effect, Failure};
+use crate::variant::Variant;
+use connect::Connected;
+use subscribe::Starting;
+use subscriptions::Subscriptions;
+
+/// What the engine wants done, in order.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Output {
+    /// Send this.
+    Reply(Reply),
+    /// Send this frame, which is ready and shared.
+    Forward(Bytes),
+    /// Carry this out and call [`Engine::complete`].
+    Do(Effect),
+    /// Close the connection; nothing follows.
+    Close(Disconnect),
+}
+
+/// The protocol's state on one connection.
+#[derive(Debug)]
+pub struct Engine {
+    client: ClientId,
+    variant: Variant,
+    settings: Arc<Settings>,
+    state: State,
+    awaiting: Option<Awaiting>,
+    subscriptions: Subscriptions,
+    outputs: VecDeque<Output>,
+    jitter: f64,
+}
+
+#[derive(Debug)]
+enum State {
+    /// Nobody has said who it is yet.
+    Opened { stale_at: Instant },
+    /// The connect command was refused; the client is expected to close.
+    Refused { stale_at: Instant },
+    /// It has said who it is.
+    Connected(Box<Connected>),
+    /// Nothing counts any more.
+    Closed,
+}
+
+/// The command whose effect is under way.
+#[derive(Debug)]
+enum Awaiting {
+    Connect { id: u32 },
+    Refresh { id: u32 },
+    Subscribe(Starting),
+    Unsubscribe { id: u32, slot: Slot },
+    Publish { id: u32 },
+    History { id: u32, epoch: String },
+    Presence { id: u32 },
+    PresenceStats { id: u32 },
+}
+
+impl Engine {
+    /// The engine of a connection that was just opened. `jitter`, from 0 to 1, spreads the pings of many.
+    #[must_use]
+    pub fn new(client: ClientId, codec: Codec, settings: Arc<Settings>, now: Instant, jitter: f64) -> Self {
+        let stale_at = now + settings.stale_after;
+        Self {
+            client,
+            variant: Variant::Centrifuge(codec),
+            settings,
+            state: State::Opened { stale_at },
+            awaiting: None,
+            subscriptions: Subscriptions::default(),
+            outputs: VecDeque::new(),
+            jitter,
+        }
+    }
+
+    /// Whether a command's effect is under way; no other command may be given then.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        self.awaiting.is_some()
+    }
+
+    /// The next thing to do.
+    pub fn output(&mut self) -> Option<Output> {
+        let output = self.outputs.pop_front();
+        if self.outputs.is_empty() {
+            self.outputs = VecDeque::new();
+        }
+        output
+    }
+
+    /// Something came, whatever it was.
+    pub fn heard(&mut self, now: Instant) {
+        if let State::Connected(connected) = &mut self.state {
+            connected.heartbeat.heard(now);
+        }
+    }
+
+    /// Bytes came that are no command.
+    pub fn garbage(&mut self) {
+        self.close(Disconnect::BadRequest);
+    }
+
+    /// A command came.
+    pub fn command(&mut self, command: Command) {
+        debug_assert!(!self.is_busy(), "commands are taken one after the other");
+        let Command { id, method } = command;
+        match &mut self.state {
+            State::Closed => {}
+            State::Opened { .. } => match method {
+                Method::Connect(request) => self.connect(id, request),
+                _ => self.close(Disconnect::BadRequest),
+            },
+            State::Refused { .. } => self.close(Disconnect::BadRequest),
+            State::Connected(connected) => match method {
+                Method::Pong if connected.heartbeat.pong() => {}
+                Method::Pong | Method::Connect(_) => self.close(Disconnect::BadRequest),
+                Method::Refresh(request) => self.refresh(id, request),
+                Method::Subscribe(request) => self.subscribe(id, request),
+                Method::Unsubscribe(request) => self.unsubscribe(id, &request.channel),
+                Method::Publish(request) => self.publish(id, request),
+                Method::History(request) => self.history(id, request),
+                Method::Presence(request) => self.presence(id, &request.channel),
+                Method::PresenceStats(request) => self.presence_stats(id, &request.channel),
+                Method::SubRefresh(request) if request.channel.is_empty() => self.close(Disconnect::BadRequest),
+                // There are no subscription tokens, no procedures, and the protocol has no use for a client's ping.
+                Method::SubRefresh(_) | Method::Rpc | Method::Ping => self.refuse(id, ErrorCode::NotAvailable),
+                // It has no reply, so this is the only way to say that nobody listens.
+                Method::Send => self.close(Disconnect::NotAvailable),
+            },
+        }
+    }
+
+    /// An effect was carried out.
+    pub fn complete(&mut self, completion: Completion, now: Instant) {
+        if matches!(self.state, State::Closed) {
+            return;
+        }
+        match (self.awaiting.take(), completion) {
+            (Some(Awaiting::Connect { id }), Completion::Authenticated(result)) => self.connected(id, result, now),
+            (Some(Awaiting::Refresh { id }), Completion::Authenticated(result)) => self.refreshed(id, result, now),
+            (Some(Awaiting::Subscribe(starting)), Completion::Subscribed { slot, start }) if starting.slot == slot => {
+                self.subscribed(starting, start);
+            }
+            (Some(Awaiting::Unsubscribe { id, slot: wanted }), Completion::Unsubscribed { slot }) if slot == wanted => {
+                self.done(id, Outcome::Unsubscribe);
+            }
+            (Some(Awaiting::Publish { id }), Completion::Published(result)) => match result {
+                Ok(_) => self.done(id, Outcome::Publish),
+                Err(failure) => self.refuse(id, error_of(failure)),
+            },
+            (Some(Awaiting::History { id, epoch }), Completion::History(result)) => {
+                self.history_read(id, &epoch, result);
+            }
+            (Some(Awaiting::Presence { id }), Completion::Presence(result)) => self.presence_read(id, result),
+            (Some(Awaiting::PresenceStats { id }), Completion::PresenceCount(result)) => {
+                self.presence_counted(id, result);
+            }
+            // The end of a subscription that nobody asked for: no command waits for it.
+            (awaiting, Completion::Unsubscribed { .. }) => self.awaiting = awaiting,
+            (awaiting, completion) => {
+                debug_assert!(false, "{completion:?} completes nothing: {awaiting:?}");
+                self.awaiting = awaiting;
+            }
+        }
+    }
+
+    /// The server wants to be left: the client library reconnects elsewhere, spread by its own jitter.
+    pub fn leave(&mut self) {
+        self.close(Disconnect::Shutdown);
+    }
+
+    /// Time has passed.
+    pub fn tick(&mut self, now: Instant) {
+        match &mut self.state {
+            State::Closed => {}
+            State::Opened { stale_at } | State::Refused { stale_at } => {
+                if now >= *stale_at {
+                    self.close(Disconnect::Stale);
+                }
+            }
+            State::Connected(connected) => {
+                if connected.ends.is_some_and(|ends| now >= ends) {
+                    return self.close(Disconnect::Expired);
+                }
+                match connected.heartbeat.beat(now) {
+                    Beat::Rest => {}
+                    Beat::Ping => self.send(Reply::Ping),
+                    Beat::Dead => self.close(Disconnect::NoPong),
+                }
+            }
+        }
+    }
+
+    /// When [`Engine::tick`] is to be called at the latest.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        match &self.state {
+            State::Opened { stale_at } | State::Refused { stale_at } => Some(*stale_at),
+            State::Connected(connected) => {
+                let beat = connected.heartbeat.next();
+                Some(connected.ends.map_or(beat, |ends| ends.min(beat)))
+            }
+            State::Closed => None,
+        }
+    }
+
+    fn send(&mut self, reply: Reply) {
+        self.outputs.push_back(Output::Reply(reply));
+    }
+
+    fn done(&mut self, id: u32, outcome: Outcome) {
+        self.send(Reply::Done(id, outcome));
+    }
+
+    fn refuse(&mut self, id: u32, error: ErrorCode) {
+        self.send(Reply::Refused(id, error));
+    }
+
+    fn effect(&mut self, effect: Effect) {
+        self.outputs.push_back(Output::Do(effect));
+    }
+
+    fn close(&mut self, disconnect: Disconnect) {
+        if !matches!(self.state, State::Closed) {
+            self.state = State::Closed;
+            self.awaiting = None;
+            self.outputs.push_back(Output::Close(disconnect));
+        }
+    }
+
+    /// What kind of channel a command names. A command without a channel is no command; one with an impossible
+    /// channel is refused.
+    fn classify(&mut self, id: u32, name: &str) -> Option<channel::Kind> {
+        match channel::classify(name) {
+            Ok(kind) => return Some(kind),
+            Err(channel::NameError::Empty) => self.close(Disconnect::BadRequest),
+            Err(channel::NameError::TooLong | channel::NameError::Control) => self.refuse(id, ErrorCode::BadRequest),
+        }
+        None
+    }
+}
+
+/// How a command is refused when its effect failed.
+fn error_of(failure: Failure) -> ErrorCode {
+    match failure {
+        Failure::UnknownTask | Failure::TaskGone | Failure::NoTaskView => ErrorCode::UnknownChannel,
+        Failure::ForeignTask | Failure::IllegalTransition => ErrorCode::PermissionDenied,
+        Failure::Unavailable => ErrorCode::Internal,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,127 @@
+//! The Centrifuge protocol for a connection's driver: the engine, its encoding, and the commands that wait.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::codec::{Codec, Malformed};
+use super::command::Command;
+use super::engine::{Engine, Output};
+use crate::client::ClientId;
+use crate::codes::Disconnect;
+use crate::config::Settings;
+use crate::queue::{Delivery, Slot};
+use crate::session::{Action, Completion, Session};
+use crate::socket::{Message, frame};
+
+/// Replies are joined into frames of about this many bytes: a client sends its connect and all its subscribe commands
+/// in one frame, and one frame back saves as many system calls.
+const FRAME_BYTES: usize = 32 * 1024;
+
+/// One connection of the Centrifuge protocol over WebSocket.
+#[derive(Debug)]
+pub struct Centrifuge {
+    engine: Engine,
+    codec: Codec,
+    /// Commands of the last frame that were not taken yet: never more than one frame's.
+    commands: VecDeque<Result<Command, Malformed>>,
+    /// An output that waits for the frame before it.
+    next: Option<Output>,
+}
+
+impl Centrifuge {
+    /// A connection that was just opened.
+    #[must_use]
+    pub fn new(client: ClientId, codec: Codec, settings: Arc<Settings>, now: Instant, jitter: f64) -> Self {
+        let engine = Engine::new(client, codec, settings, now, jitter);
+        Self {
+            engine,
+            codec,
+            commands: VecDeque::new(),
+            next: None,
+        }
+    }
+
+    /// Takes the commands that wait, up to one whose effect has to be waited for.
+    fn advance(&mut self) {
+        while !self.engine.is_busy() {
+            match self.commands.pop_front() {
+                Some(Ok(command)) => self.engine.command(command),
+                Some(Err(Malformed)) => self.engine.garbage(),
+                None => {
+                    self.commands = VecDeque::new();
+                    return;
+                }
+            }
+        }
+    }
+}
+
+impl Session for Centrifuge {
+    fn receive(&mut self, message: Message, now: Instant) {
+        self.engine.heard(now);
+        match message {
+            Message::Text(text) => self.commands.extend(self.codec.decode(text.as_bytes())),
+            // The encoding was agreed at the handshake; the kind of frame says nothing.
+            Message::Binary(bytes) => self.commands.extend(self.codec.decode(&bytes)),
+            Message::Ping(_) | Message::Pong | Message::Close(_) => {}
+        }
+        self.advance();
+    }
+
+    fn complete(&mut self, completion: Completion, now: Instant) {
+        self.engine.complete(completion, now);
+        self.advance();
+    }
+
+    fn deliver(&mut self, delivery: Delivery) {
+        self.engine.deliver(delivery);
+    }
+
+    fn overflow(&mut self, slot: Slot) {
+        self.engine.overflow(slot);
+    }
+
+    fn leave(&mut self, _within: Duration, _now: Instant) {
+        self.engine.leave();
+    }
+
+    fn tick(&mut self, now: Instant) {
+        self.engine.tick(now);
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.engine.deadline()
+    }
+
+    fn is_receptive(&self) -> bool {
+        self.commands.is_empty() && !self.engine.is_busy()
+    }
+
+    fn action(&mut self) -> Option<Action> {
+        let mut replies = Vec::new();
+        while replies.len() < FRAME_BYTES {
+            match self.next.take().or_else(|| self.engine.output()) {
+                Some(Output::Reply(reply)) => {
+                    if self.codec.encode(&reply, &mut replies).is_err() {
+                        // Only a payload of another encoding can have no form in this one, and none is accepted.
+                        return Some(Action::Close(Disconnect::ServerError));
+                    }
+                }
+                other => {
+                    self.next = other;
+                    break;
+                }
+            }
+        }
+        if !replies.is_empty() {
+            return Some(Action::Write(frame::text(&replies)));
+        }
+        match self.next.take()? {
+            Output::Reply(_) => None,
+            Output::Forward(frame) => Some(Action::Write(frame)),
+            Output::Do(effect) => Some(Action::Do(effect)),
+            Output::Close(disconnect) => Some(Action::Close(disconnect)),
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! Channels: their names, and the key under which a tenant's channel is known inside.
+
+use std::fmt;
+use std::sync::Arc;
+
+use windlass_task::{TaskId, TaskKey, Tenant};
+
+/// The longest channel name in bytes that a client may use (Centrifugo's `channel.max_length`).
+pub const NAME_BYTES_MAX: usize = 255;
+
+/// What a task's channel is called: this and the task's id.
+pub const TASK_PREFIX: &str = "task:";
+
+/// Channels that start so belong to the service itself; no client can name one.
+const INTERNAL_PREFIX: &str = "\u{0}";
+
+/// A channel as the service knows it: the tenant and the name, so that two tenants never meet in one channel.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ChannelKey(Arc<str>);
+
+impl ChannelKey {
+    /// The channel `name` of `tenant`.
+    #[must_use]
+    pub fn new(tenant: &Tenant, name: &str) -> Self {
+        // A tenant is a DNS label: the first slash always ends it.
+        Self(format!("{tenant}/{name}").into())
+    }
+
+    /// The channel of a task.
+    #[must_use]
+    pub fn of_task(task: &TaskKey) -> Self {
+        Self::new(&task.tenant, &format!("{TASK_PREFIX}{}", task.id))
+    }
+
+    /// The channel on which everything sent to one user of a tenant travels.
+    #[must_use]
+    pub fn of_user(tenant: &Tenant, user: &str) -> Self {
+        Self::new(tenant, &format!("{INTERNAL_PREFIX}user:{user}"))
+    }
+
+    /// The name as clients know it.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.0.split_once('/').map_or("", |(_, name)| name)
+    }
+
+    /// The tenant and the name as one text, unique among all channels.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for ChannelKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ChannelKey({:?})", &*self.0)
+    }
+}
+
+/// What kind of channel a name means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kind {
+    /// The latest value of one task; only the service publishes to it.
+    Task(TaskId),
+    /// Looks like a task's channel, but nothing can be called so.
+    NoTask,
+    /// A stream among clients.
+    Stream,
+}
+
+/// A name that no channel of a client can have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NameError {
+    /// Nothing.
+    #[error("a channel needs a name")]
+    Empty,
+    /// Over [`NAME_BYTES_MAX`].
+    #[error("a channel's name has at most {NAME_BYTES_MAX} bytes")]
+    TooLong,
+    /// Control characters: they would break logs, and the service's own channels use them.
+    #[error("a channel's name has no control characters")]
+    Control,
+}
+
+/// What kind of channel a client means by `name`.
+///
+/// # Errors
+/// [`NameError`] when no channel can have this name.
+pub fn classify(name: &str) -> Result<Kind, NameError> {
+    if name.is_empty() {
+        return Err(NameError::Empty);
+    }
+    if name.len() > NAME_BYTES_MAX {
+        return Err(NameError::TooLong);
+    }
+    if name.chars().any(char::is_control) {
+        return Err(NameError::Control);
+    }
+    Ok(match name.strip_prefix(TASK_PREFIX) {
+        Some(id) => id.parse().map_or(Kind::NoTask, Kind::Task),
+        None => Kind::Stream,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use windlass_task::{Origin, Tenant};
+
+    #[test]
+    fn no_name_of_one_tenant_reaches_another_tenants_channel() {
+        let (a, b): (Tenant, Tenant) = ("a".parse().unwrap(), "b".parse().unwrap());
+        let key = ChannelKey::new(&a, "x/b/y");
+        assert_ne!(key, ChannelKey::new(&b, "y"));
+        assert_eq!(key.name(), "x/b/y");
+    }
+
+    #[test]
+    fn names_are_classified() {
+        let id = TaskId::generate(&Origin::local());
+        assert_eq!(classify(&format!("task:{id}")), Ok(Kind::Task(id)));
+        assert_eq!(classify("task:../x"), Ok(Kind::NoTask));
+        assert_eq!(classify("news"), Ok(Kind::Stream));
+        assert_eq!(classify(""), Err(NameError::Empty));
+        assert_eq!(classify(&"a".repeat(255)), Ok(Kind::Stream));
+        assert_eq!(classify(&"a".repeat(256)), Err(NameError::TooLong));
+        assert_eq!(classify("\u{0}user:ada"), Err(NameError::Control));
+    }
+}

@@ -1,0 +1,48 @@
+//! Who is at the other end of a connection.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::Serialize;
+use uuid::Uuid;
+use windlass_task::Principal;
+
+/// The id of one connection: random, given by the server, known to other clients of its channels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ClientId(Uuid);
+
+impl ClientId {
+    /// A fresh id.
+    #[must_use]
+    pub fn random() -> Self {
+        let mut bytes = [0; 16];
+        getrandom::fill(&mut bytes).expect("the system's random source answers once the system has started");
+        Self(uuid::Builder::from_random_bytes(bytes).into_uuid())
+    }
+}
+
+impl fmt::Display for ClientId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.hyphenated().fmt(f)
+    }
+}
+
+/// A connection as other clients see it, in presence and as the publisher of a publication.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct ClientInfo {
+    /// The user.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub user: String,
+    /// The connection's id.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub client: String,
+}
+
+/// Who a connection has shown itself to be, and until when.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// Tenant, owner and rights.
+    pub principal: Principal,
+    /// How long from now what it showed is good; `None` where nobody shows anything.
+    pub expires_in: Option<Duration>,
+}

@@ -1,0 +1,283 @@
+//! The configuration of the push service: as it is written, and as it is used after validation.
+
+mod duration;
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::broker::{Retention, memory};
+use crate::heartbeat::Rhythm;
+use duration::Text;
+
+/// The `push` section of a configuration file. Times are texts such as `500ms`, `15s`, `5m`, `24h`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Config {
+    /// How connections are kept alive.
+    pub heartbeat: HeartbeatConfig,
+    /// The bounds of one connection.
+    pub connection: ConnectionConfig,
+    /// What clients may do with channels, by the names that Centrifugo gives its options. Absent: everything on a
+    /// loopback listener, nothing elsewhere.
+    pub channels: Option<ChannelOptions>,
+    /// Whether clients of the plain protocol may send each other messages.
+    pub messages: bool,
+    /// How the service is left.
+    pub drain: DrainConfig,
+}
+
+/// How connections are kept alive.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct HeartbeatConfig {
+    /// How often a connection is pinged: `fast` 5 s, `normal` 15 s, `slow` 30 s.
+    pub profile: Profile,
+    /// Instead of the profile's time.
+    pub interval: Option<Text>,
+    /// After this long without a sign of life a connection is closed; 60 s when absent.
+    pub read_deadline: Option<Text>,
+}
+
+/// How often a connection is pinged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Profile {
+    /// Every 5 s: a broken link is noticed soon.
+    Fast,
+    /// Every 15 s.
+    #[default]
+    Normal,
+    /// Every 30 s: for batteries and metered links.
+    Slow,
+}
+
+/// The bounds of one connection.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct ConnectionConfig {
+    /// The largest message of a client, bytes; 64 KiB when absent.
+    pub message_bytes: Option<usize>,
+    /// What may wait for a client, bytes; 1 MiB when absent.
+    pub queue_bytes: Option<usize>,
+    /// The most subscriptions at a time; 128 when absent.
+    pub channels: Option<usize>,
+    /// How long a client may be connected without saying who it is; 10 s when absent.
+    pub stale_after: Option<Text>,
+}
+
+/// How the service is left.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct DrainConfig {
+    /// Over how long connections are closed when there are many; 15 s when absent.
+    pub window: Option<Text>,
+    /// How long a client that was asked to move may keep its old connection; 2 s when absent.
+    pub grace: Option<Text>,
+}
+
+/// What clients may do with channels. Absent options are off.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ChannelOptions {
+    /// Clients may subscribe without a token for the channel.
+    pub allow_subscribe_for_client: bool,
+    /// Clients may publish.
+    pub allow_publish_for_client: bool,
+    /// Clients that are subscribed may publish.
+    pub allow_publish_for_subscriber: bool,
+    /// Clients may read the history.
+    pub allow_history_for_client: bool,
+    /// Clients that are subscribed may read the history.
+    pub allow_history_for_subscriber: bool,
+    /// It is known who is in the channel.
+    pub presence: bool,
+    /// Clients may ask who is in the channel.
+    pub allow_presence_for_client: bool,
+    /// Clients that are subscribed may ask.
+    pub allow_presence_for_subscriber: bool,
+    /// How many publications are remembered; with any, missed ones are recovered.
+    pub history_size: usize,
+    /// For how long.
+    pub history_ttl: Option<Text>,
+}
+
+impl ChannelOptions {
+    /// Everything is allowed and remembered for a while: for a server that only its own machine can reach.
+    #[must_use]
+    pub fn open() -> Self {
+        Self {
+            allow_subscribe_for_client: true,
+            allow_publish_for_client: true,
+            allow_publish_for_subscriber: true,
+            allow_history_for_client: true,
+            allow_history_for_subscriber: true,
+            presence: true,
+            allow_presence_for_client: true,
+            allow_presence_for_subscriber: true,
+            history_size: 100,
+            history_ttl: Some(Text(Duration::from_secs(300))),
+        }
+    }
+
+    /// What is remembered of a channel.
+    #[must_use]
+    pub fn retention(&self) -> Retention {
+        Retention {
+            size: self.history_size,
+            ttl: self.history_ttl.map_or(Duration::ZERO, |text| text.0),
+        }
+    }
+}
+
+/// A configuration that makes no sense.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("push.{field}: {reason}")]
+pub struct Error {
+    field: &'static str,
+    reason: &'static str,
+}
+
+/// The validated configuration.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// The heartbeat.
+    pub rhythm: Rhythm,
+    /// The largest message of a client, bytes.
+    pub message_bytes_max: usize,
+    /// What may wait for a client, bytes.
+    pub queue_bytes_max: usize,
+    /// The most subscriptions of a connection.
+    pub subscriptions_max: usize,
+    /// How long a client may be connected without saying who it is.
+    pub stale_after: Duration,
+    /// How long after its token's end a connection may still come with a new one.
+    pub expiry_grace: Duration,
+    /// How long a closing handshake may take.
+    pub close_deadline: Duration,
+    /// What clients may do with channels.
+    pub channels: ChannelOptions,
+    /// The most publications that one reply carries.
+    pub publications_max: usize,
+    /// The most bytes of publications that one reply carries.
+    pub reply_bytes_max: usize,
+    /// Whether plain clients may send each other messages.
+    pub messages: bool,
+    /// Over how long connections are closed when there are many.
+    pub drain_window: Duration,
+    /// How long a client that was asked to move may keep its old connection.
+    pub drain_grace: Duration,
+    /// The bounds of the broker in memory.
+    pub memory: memory::Options,
+}
+
+impl Settings {
+    /// Checks a configuration. `open` says that only this machine can reach the server: then channels are open
+    /// unless they are configured.
+    ///
+    /// # Errors
+    /// Which field makes no sense, and why.
+    pub fn validate(config: &Config, open: bool) -> Result<Self, Error> {
+        let channels = match &config.channels {
+            Some(options) => options.clone(),
+            None if open => ChannelOptions::open(),
+            None => ChannelOptions::default(),
+        };
+        let settings = Self {
+            rhythm: rhythm(&config.heartbeat),
+            message_bytes_max: config.connection.message_bytes.unwrap_or(MESSAGE_BYTES),
+            queue_bytes_max: config.connection.queue_bytes.unwrap_or(QUEUE_BYTES),
+            subscriptions_max: config.connection.channels.unwrap_or(SUBSCRIPTIONS),
+            stale_after: config.connection.stale_after.map_or(STALE_AFTER, |text| text.0),
+            expiry_grace: EXPIRY_GRACE,
+            close_deadline: CLOSE_DEADLINE,
+            channels,
+            publications_max: PUBLICATIONS,
+            reply_bytes_max: REPLY_BYTES,
+            messages: config.messages,
+            drain_window: config.drain.window.map_or(DRAIN_WINDOW, |text| text.0),
+            drain_grace: config.drain.grace.map_or(DRAIN_GRACE, |text| text.0),
+            memory: memory::Options::default(),
+        };
+        settings.check()?;
+        Ok(settings)
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        let wrong = |field, reason| Err(Error { field, reason });
+        if self.rhythm.interval.is_zero() {
+            return wrong("heartbeat.interval", "must not be zero");
+        }
+        if self.rhythm.read_deadline <= self.rhythm.interval {
+            return wrong(
+                "heartbeat.readDeadline",
+                "must be longer than the interval, or every connection would end",
+            );
+        }
+        if self.message_bytes_max < 1024 {
+            return wrong(
+                "connection.messageBytes",
+                "must be at least 1024: a token alone has some hundred bytes",
+            );
+        }
+        if self.queue_bytes_max < self.message_bytes_max {
+            return wrong("connection.queueBytes", "must be at least connection.messageBytes");
+        }
+        if self.subscriptions_max == 0 {
+            return wrong("connection.channels", "must not be zero");
+        }
+        if self.stale_after.is_zero() {
+            return wrong("connection.staleAfter", "must not be zero");
+        }
+        if (self.channels.history_size == 0) != self.channels.history_ttl.is_none() {
+            return wrong(
+                "channels",
+                "history_size and history_ttl are given together or not at all",
+            );
+        }
+        Ok(())
+    }
+}
+
+/// Centrifugo's default; a JSON command has some hundred bytes, a publication should not have many more.
+const MESSAGE_BYTES: usize = 64 * 1024;
+/// Centrifugo's default: a burst of some thousand publications, or one second of a fast stream.
+const QUEUE_BYTES: usize = 1024 * 1024;
+/// Centrifugo's default.
+const SUBSCRIPTIONS: usize = 128;
+/// Centrifugo's default: who has not authenticated by then holds a socket for nothing.
+const STALE_AFTER: Duration = Duration::from_secs(10);
+/// Centrifugo's default: a client library asks for a new token when the old one ends, and that takes a moment.
+const EXPIRY_GRACE: Duration = Duration::from_secs(25);
+/// How long a peer is waited for after a close frame: a few round trips of a bad link.
+const CLOSE_DEADLINE: Duration = Duration::from_secs(5);
+/// Centrifugo's `recovery_max_publication_limit` and `history_max_publication_limit`.
+const PUBLICATIONS: usize = 300;
+/// One reply may not take much more memory than a connection's queue; a client that missed more than this is
+/// told that it cannot recover, or pages through the history.
+const REPLY_BYTES: usize = 4 * 1024 * 1024;
+/// With the grace, within the drain deadline of the accept loop (25 s).
+const DRAIN_WINDOW: Duration = Duration::from_secs(15);
+/// A browser opens a new WebSocket in a few round trips.
+const DRAIN_GRACE: Duration = Duration::from_secs(2);
+/// DESIGN section 6.
+const READ_DEADLINE: Duration = Duration::from_secs(60);
+/// The slowest profile: what is announced (DESIGN section 6).
+const SLOWEST: Duration = Duration::from_secs(30);
+
+fn rhythm(config: &HeartbeatConfig) -> Rhythm {
+    let interval = match (config.interval, config.profile) {
+        (Some(text), _) => text.0,
+        (None, Profile::Fast) => Duration::from_secs(5),
+        (None, Profile::Normal) => Duration::from_secs(15),
+        (None, Profile::Slow) => SLOWEST,
+    };
+    Rhythm {
+        interval,
+        announced: SLOWEST.max(interval),
+        read_deadline: config.read_deadline.map_or(READ_DEADLINE, |text| text.0),
+    }
+}
+
+#[cfg(test)]
+mod tests;

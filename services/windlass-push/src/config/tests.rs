@@ -1,0 +1,59 @@
+use super::*;
+
+fn read(json: &str) -> Result<Config, serde_json::Error> {
+    serde_json::from_str(json)
+}
+
+#[test]
+fn the_shipped_values_are_those_of_the_design() {
+    let settings = Settings::validate(&Config::default(), false).unwrap();
+    assert_eq!(settings.rhythm.interval, Duration::from_secs(15));
+    assert_eq!(settings.rhythm.announced, Duration::from_secs(30));
+    assert_eq!(settings.rhythm.read_deadline, Duration::from_secs(60));
+    assert_eq!(settings.queue_bytes_max, 1024 * 1024);
+    assert_eq!(settings.message_bytes_max, 64 * 1024);
+    assert_eq!(settings.stale_after, Duration::from_secs(10));
+    assert!(!settings.messages);
+}
+
+#[test]
+fn channels_are_closed_on_a_network_and_open_on_loopback_unless_configured() {
+    let closed = Settings::validate(&Config::default(), false).unwrap().channels;
+    assert_eq!(closed, ChannelOptions::default());
+    assert!(!closed.allow_subscribe_for_client && closed.retention().is_none());
+    let open = Settings::validate(&Config::default(), true).unwrap().channels;
+    assert!(open.allow_publish_for_client && !open.retention().is_none());
+    let config = read(r#"{"channels":{"history_size":5,"history_ttl":"5m"}}"#).unwrap();
+    let configured = Settings::validate(&config, true).unwrap().channels;
+    assert!(!configured.allow_publish_for_client);
+    assert_eq!(
+        configured.retention(),
+        Retention {
+            size: 5,
+            ttl: Duration::from_secs(300)
+        }
+    );
+}
+
+#[test]
+fn what_makes_no_sense_is_named() {
+    for (json, field) in [
+        (r#"{"heartbeat":{"interval":"0s"}}"#, "heartbeat.interval"),
+        (r#"{"heartbeat":{"interval":"70s"}}"#, "heartbeat.readDeadline"),
+        (r#"{"connection":{"messageBytes":5}}"#, "connection.messageBytes"),
+        (r#"{"connection":{"queueBytes":5}}"#, "connection.queueBytes"),
+        (r#"{"connection":{"channels":0}}"#, "connection.channels"),
+        (r#"{"connection":{"staleAfter":"0s"}}"#, "connection.staleAfter"),
+        (r#"{"channels":{"history_size":5}}"#, "channels"),
+    ] {
+        let error = Settings::validate(&read(json).unwrap(), true).unwrap_err();
+        assert_eq!(error.field, field);
+    }
+}
+
+#[test]
+fn unknown_keys_are_refused() {
+    assert!(read(r#"{"heartbeats":{}}"#).is_err());
+    assert!(read(r#"{"channels":{"historySize":5}}"#).is_err());
+    assert!(read(r#"{"heartbeat":{"profile":"turbo"}}"#).is_err());
+}

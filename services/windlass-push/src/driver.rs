@@ -1,0 +1,265 @@
+//! One task a connection: it carries messages, deliveries, effects and time to the session, and its actions out.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::{Instant, Sleep};
+
+use crate::codes::Disconnect;
+use crate::desk::Desk;
+use crate::outbox::Outbox;
+use crate::push::Push;
+use crate::queue::{Item, Order};
+use crate::session::{Action, Completion, Effect, Session};
+use crate::socket::frame::{self, Opcode};
+use crate::socket::{Message, ReadError, Socket};
+
+/// Deliveries are taken from the queue until this many bytes wait to be written. What stays in the queue can still be
+/// conflated or given up; what is here cannot.
+const BATCH_BYTES: usize = 64 * 1024;
+
+/// While this many bytes wait to be written, the client is not read: it asks for more than it takes.
+const UNREAD_BYTES: usize = 256 * 1024;
+
+/// A connection's task.
+pub(crate) struct Driver<Io, S> {
+    push: Arc<Push>,
+    socket: Socket<Io>,
+    session: S,
+    desk: Arc<Desk>,
+    outbox: Arc<Outbox>,
+    effects: VecDeque<Effect>,
+    running: Option<Pin<Box<dyn Future<Output = Completion> + Send>>>,
+    timer: Pin<Box<Sleep>>,
+    /// Whose turn it is when the client and the queue both have something.
+    reads_first: bool,
+}
+
+/// What happened.
+enum Event {
+    Message(Message),
+    Broken(ReadError),
+    /// The other end is gone without a word.
+    Gone,
+    Item(Item),
+    Completed(Completion),
+    Tick,
+    /// The queue has given the connection up.
+    GivenUp,
+}
+
+/// How a connection ends.
+#[derive(Clone, Copy)]
+enum Ending {
+    /// It is closed by us, and the client is told why.
+    Close(Disconnect),
+    /// The client closes it, with its code if it gave one.
+    Answer(Option<u16>),
+    /// There is nobody to tell.
+    Gone,
+}
+
+impl<Io: AsyncRead + AsyncWrite + Unpin, S: Session> Driver<Io, S> {
+    pub(crate) fn new(push: Arc<Push>, socket: Socket<Io>, session: S, desk: Arc<Desk>, outbox: Arc<Outbox>) -> Self {
+        let timer = Box::pin(tokio::time::sleep_until(Instant::now()));
+        let (effects, running) = (VecDeque::new(), None);
+        Self {
+            push,
+            socket,
+            session,
+            desk,
+            outbox,
+            effects,
+            running,
+            timer,
+            reads_first: true,
+        }
+    }
+
+    /// Runs until the connection has ended and everything it held is given back.
+    pub(crate) async fn run(mut self) {
+        let ending = self.converse().await;
+        let running = self.running.take();
+        let desk = Arc::clone(&self.desk);
+        let give_back = async move {
+            // An effect that has begun is finished: cut short it could leave something behind that nobody knows of.
+            if let Some(running) = running {
+                running.await;
+            }
+            desk.close().await;
+        };
+        let deadline = self.push.settings().close_deadline;
+        // A client that takes no part in the farewell is left without one.
+        let farewell = tokio::time::timeout(deadline, self.part(ending));
+        let ((), _) = tokio::join!(give_back, farewell);
+    }
+
+    async fn converse(&mut self) -> Ending {
+        loop {
+            if let Some(disconnect) = self.act() {
+                return Ending::Close(disconnect);
+            }
+            let event = std::future::poll_fn(|cx| self.poll_event(cx)).await;
+            let now = Instant::now().into_std();
+            match event {
+                Event::Message(Message::Close(code)) => return Ending::Answer(code),
+                Event::Message(message) => {
+                    if let Message::Ping(payload) = &message {
+                        self.socket.enqueue(frame::build(Opcode::Pong, payload));
+                    }
+                    self.session.receive(message, now);
+                }
+                Event::Broken(ReadError::Violation(violation)) => return Ending::Close(violation.disconnect()),
+                Event::Broken(ReadError::Read(_)) | Event::Gone => return Ending::Gone,
+                Event::Completed(completion) => self.session.complete(completion, now),
+                Event::Tick => self.session.tick(now),
+                Event::GivenUp => return Ending::Close(Disconnect::Slow),
+                Event::Item(item) => {
+                    if let Some(disconnect) = self.take(item) {
+                        return Ending::Close(disconnect);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Carries the session's actions out, as far as that needs no waiting.
+    fn act(&mut self) -> Option<Disconnect> {
+        while let Some(action) = self.session.action() {
+            match action {
+                Action::Write(frame) => self.socket.enqueue(frame),
+                Action::Do(effect) => self.effects.push_back(effect),
+                Action::Close(disconnect) => return Some(disconnect),
+            }
+        }
+        None
+    }
+
+    /// Takes an item of the queue, and those behind it, up to a batch for one write.
+    fn take(&mut self, item: Item) -> Option<Disconnect> {
+        let mut next = Some(item);
+        while let Some(item) = next {
+            match item {
+                Item::Delivery(delivery) => self.session.deliver(delivery),
+                Item::Overflow(slot) => self.session.overflow(slot),
+                Item::Order(Order::Leave(grace)) => self.session.leave(grace, Instant::now().into_std()),
+                Item::Order(Order::Disconnect(disconnect)) => return Some(disconnect),
+            }
+            if let Some(disconnect) = self.act() {
+                return Some(disconnect);
+            }
+            next = if self.socket.outgoing_bytes() < BATCH_BYTES {
+                self.outbox.take()
+            } else {
+                None
+            };
+        }
+        None
+    }
+
+    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
+        let flushed = match self.socket.poll_flush(cx) {
+            Poll::Ready(Ok(())) => true,
+            Poll::Ready(Err(_)) => return Poll::Ready(Event::Gone),
+            Poll::Pending => false,
+        };
+        if let Poll::Ready(completion) = self.poll_effect(cx) {
+            return Poll::Ready(Event::Completed(completion));
+        }
+        if self.poll_timer(cx).is_ready() {
+            return Poll::Ready(Event::Tick);
+        }
+        // In turns, so that neither a flood of publications nor one of commands starves the other.
+        self.reads_first = !self.reads_first;
+        if self.reads_first {
+            if let Poll::Ready(event) = self.poll_message(cx) {
+                return Poll::Ready(event);
+            }
+            self.poll_item(cx, flushed)
+        } else {
+            if let Poll::Ready(event) = self.poll_item(cx, flushed) {
+                return Poll::Ready(event);
+            }
+            self.poll_message(cx)
+        }
+    }
+
+    fn poll_effect(&mut self, cx: &mut Context<'_>) -> Poll<Completion> {
+        if self.running.is_none()
+            && let Some(effect) = self.effects.pop_front()
+        {
+            self.running = Some(Box::pin(Arc::clone(&self.desk).perform(effect)));
+        }
+        let Some(running) = &mut self.running else {
+            return Poll::Pending;
+        };
+        let completion = std::task::ready!(running.as_mut().poll(cx));
+        self.running = None;
+        Poll::Ready(completion)
+    }
+
+    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(deadline) = self.session.deadline() else {
+            return Poll::Pending;
+        };
+        let deadline = Instant::from_std(deadline);
+        if self.timer.deadline() != deadline {
+            self.timer.as_mut().reset(deadline);
+        }
+        self.timer.as_mut().poll(cx)
+    }
+
+    fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
+        if !self.session.is_receptive() || self.socket.outgoing_bytes() >= UNREAD_BYTES {
+            return Poll::Pending;
+        }
+        self.socket.poll_message(cx).map(|message| match message {
+            Some(Ok(message)) => Event::Message(message),
+            Some(Err(error)) => Event::Broken(error),
+            None => Event::Gone,
+        })
+    }
+
+    fn poll_item(&mut self, cx: &mut Context<'_>, flushed: bool) -> Poll<Event> {
+        if flushed {
+            self.outbox.poll_take(cx).map(Event::Item)
+        } else {
+            self.outbox.poll_given_up(cx).map(|()| Event::GivenUp)
+        }
+    }
+
+    /// The closing handshake (RFC 6455 section 7).
+    async fn part(&mut self, ending: Ending) {
+        let disconnect = match ending {
+            Ending::Gone => return self.push.metrics().closed(Disconnect::Closed),
+            Ending::Answer(code) => {
+                let payload = code.map(u16::to_be_bytes);
+                self.socket
+                    .enqueue(frame::build(Opcode::Close, payload.as_ref().map_or(&[], |code| code)));
+                Disconnect::Closed
+            }
+            Ending::Close(disconnect) => {
+                let (code, reason) = disconnect.parts();
+                self.socket.enqueue(frame::close(code, reason));
+                disconnect
+            }
+        };
+        self.push.metrics().closed(disconnect);
+        if std::future::poll_fn(|cx| self.socket.poll_flush(cx)).await.is_err() {
+            return;
+        }
+        if let Ending::Close(_) = ending {
+            // What the client still says is of no use any more, but its answer is waited for.
+            while let Some(Ok(message)) = std::future::poll_fn(|cx| self.socket.poll_message(cx)).await {
+                if matches!(message, Message::Close(_)) {
+                    break;
+                }
+            }
+        }
+        let _ = std::future::poll_fn(|cx| self.socket.poll_shutdown(cx)).await;
+    }
+}

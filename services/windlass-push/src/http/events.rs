@@ -1,0 +1,135 @@
+//! `GET /events/<id>`: a task's values as they come, until the last.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Path, Query, State};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use serde::Deserialize;
+use windlass_serve::{Caller, Problem};
+use windlass_task::Right;
+
+use super::tasks::{allowed, task_key};
+use crate::channel::ChannelKey;
+use crate::connections::Place;
+use crate::events::{HEARTBEAT, encode_publication};
+use crate::hub::Subscription;
+use crate::metrics::Transport;
+use crate::outbox::Outbox;
+use crate::publication::Publication;
+use crate::push::Push;
+use crate::queue::{Class, End, Item, Slot};
+use crate::session::Failure;
+use crate::variant::Variant;
+
+#[derive(Deserialize)]
+pub(super) struct Token {
+    token: Option<String>,
+}
+
+/// One open stream.
+struct Stream {
+    push: Arc<Push>,
+    outbox: Arc<Outbox>,
+    ready: VecDeque<Bytes>,
+    revision: u64,
+    ended: bool,
+    _subscription: Subscription,
+    _place: Place,
+}
+
+/// `GET /events/<id>[?token=…]`: an `EventSource` cannot send headers.
+pub(super) async fn stream(
+    State(push): State<Arc<Push>>,
+    caller: Caller,
+    Path(id): Path<String>,
+    Query(query): Query<Token>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let caller = match query.token {
+        Some(token) if caller == Caller::Anonymous => Caller::Known(push.authenticator().verify(&token)?),
+        Some(_) | None => caller,
+    };
+    let principal = allowed(&caller, Right::Watch)?;
+    let key = task_key(principal, &id)?;
+    let view = push.view()?;
+
+    let outbox = Arc::new(Outbox::new(push.settings().queue_bytes_max));
+    let place = push.connections().add(&outbox, Transport::Events, push.metrics());
+    let channel = ChannelKey::of_task(&key);
+    let subscribe = || push.hub().subscribe(&channel, &outbox, Slot(0), Variant::Events);
+    let subscription = push
+        .interest()
+        .join(push.broker(), &channel, subscribe)
+        .await
+        .map_err(Failure::from)?;
+    // Read after subscribing, so that no change falls between the two.
+    let update = view.value(&key, &principal.owner).await?.update;
+    let (revision, publication) = (update.revision, Publication::Task(update));
+    let ended = publication.end() != End::Open;
+    if ended && last_event_id(&headers) == Some(revision) {
+        // An EventSource reconnects by itself for ever; this is how it learns that there is nothing more.
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    }
+    let ready = encode_publication(&publication).into_iter().collect();
+    let state = Stream {
+        push: Arc::clone(&push),
+        outbox,
+        ready,
+        revision,
+        ended,
+        _subscription: subscription,
+        _place: place,
+    };
+    let body = futures_util::stream::unfold(state, |mut state| async {
+        let chunk = state.next().await?;
+        Some((Ok::<_, std::convert::Infallible>(chunk), state))
+    });
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+        // nginx would hold the events back until its buffer is full.
+        (
+            HeaderName::from_static("x-accel-buffering"),
+            HeaderValue::from_static("no"),
+        ),
+    ];
+    Ok((headers, Body::from_stream(body)).into_response())
+}
+
+impl Stream {
+    async fn next(&mut self) -> Option<Bytes> {
+        loop {
+            if let Some(chunk) = self.ready.pop_front() {
+                return Some(chunk);
+            }
+            if self.ended {
+                return None;
+            }
+            let interval = self.push.settings().rhythm.interval;
+            let item = tokio::time::timeout(interval, std::future::poll_fn(|cx| self.outbox.poll_take(cx)));
+            match item.await {
+                Err(_) => return Some(HEARTBEAT),
+                // Streams end on drain: a graceful shutdown would wait for them for ever.
+                Ok(Item::Order(_)) => return None,
+                Ok(Item::Overflow(_)) => {}
+                Ok(Item::Delivery(delivery)) => {
+                    if let Class::Latest(revision) = delivery.class
+                        && revision > self.revision
+                    {
+                        self.revision = revision;
+                        self.ended = delivery.end != End::Open;
+                        self.ready.push_back(delivery.frame);
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn last_event_id(headers: &HeaderMap) -> Option<u64> {
+    headers.get("last-event-id")?.to_str().ok()?.parse().ok()
+}

@@ -1,0 +1,209 @@
+//! Who receives what: the one registry of subscriptions of this process.
+//!
+//! A publication is encoded at most once a variant, and the bytes are shared by all its receivers. The registry is
+//! cut into shards by channel, so that channels do not wait for each other; a fan-out holds only its own channel.
+//! Publications of one channel must come one after the other; the broker sees to that.
+
+use std::collections::HashMap;
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use slab::Slab;
+
+use crate::channel::ChannelKey;
+use crate::outbox::Outbox;
+use crate::publication::Publication;
+use crate::queue::{Delivery, Put, Slot};
+use crate::variant::Variant;
+
+/// How many shards there are: enough that two cores seldom meet in one, few enough to walk through.
+const SHARDS: usize = 64;
+
+/// The subscriptions of this process.
+#[derive(Debug)]
+pub struct Hub {
+    shards: Box<[Shard]>,
+    hasher: RandomState,
+    watcher: Arc<dyn Watcher>,
+}
+
+/// Told when the first subscription to a channel comes and when the last one has gone.
+pub trait Watcher: std::fmt::Debug + Send + Sync {
+    /// Nobody here wants `channel` any more. Somebody may again by the time this is acted upon.
+    fn left(&self, channel: &ChannelKey);
+}
+
+type Shard = Mutex<HashMap<ChannelKey, Arc<Channel>>>;
+
+#[derive(Debug)]
+struct Channel {
+    key: ChannelKey,
+    subscribers: Mutex<Subscribers>,
+}
+
+#[derive(Debug, Default)]
+struct Subscribers {
+    list: Slab<Subscriber>,
+    /// Set when the last one has gone: this value is about to leave the registry, and nobody may join it.
+    closed: bool,
+}
+
+#[derive(Debug)]
+struct Subscriber {
+    outbox: Arc<Outbox>,
+    slot: Slot,
+    variant: Variant,
+}
+
+/// A place in the hub; dropping it ends the deliveries.
+#[derive(Debug)]
+pub struct Subscription {
+    hub: Arc<Hub>,
+    channel: Arc<Channel>,
+    index: usize,
+}
+
+/// What became of one publication.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Fanout {
+    /// Queues that took it.
+    pub deliveries: u64,
+    /// Of these, those where it took the place of an older value.
+    pub conflated: u64,
+    /// Subscriptions that were given up because they did not fit.
+    pub overflowed: u64,
+    /// Connections that were given up as slow.
+    pub given_up: u64,
+}
+
+impl Hub {
+    /// A hub without subscriptions, whose `watcher` is told when channels become empty.
+    #[must_use]
+    pub fn new(watcher: Arc<dyn Watcher>) -> Self {
+        let shards = (0..SHARDS).map(|_| Shard::default()).collect();
+        Self {
+            shards,
+            hasher: RandomState::new(),
+            watcher,
+        }
+    }
+
+    /// Delivers what `channel` carries to `outbox` from now on, as subscription `slot`.
+    #[must_use]
+    pub fn subscribe(
+        self: &Arc<Self>,
+        channel: &ChannelKey,
+        outbox: &Arc<Outbox>,
+        slot: Slot,
+        variant: Variant,
+    ) -> Subscription {
+        loop {
+            let entry = Arc::clone(lock(self.shard(channel)).entry(channel.clone()).or_insert_with(|| {
+                Arc::new(Channel {
+                    key: channel.clone(),
+                    subscribers: Mutex::default(),
+                })
+            }));
+            let index = {
+                let mut subscribers = lock(&entry.subscribers);
+                (!subscribers.closed).then(|| {
+                    subscribers.list.insert(Subscriber {
+                        outbox: Arc::clone(outbox),
+                        slot,
+                        variant,
+                    })
+                })
+            };
+            match index {
+                Some(index) => {
+                    return Subscription {
+                        hub: Arc::clone(self),
+                        channel: entry,
+                        index,
+                    };
+                }
+                // Its last subscriber has just gone and is about to remove it; the next look makes a new one.
+                None => self.remove(&entry),
+            }
+        }
+    }
+
+    /// Delivers `publication` to everybody who is subscribed to `channel`.
+    pub fn publish(&self, channel: &ChannelKey, publication: &Publication) -> Fanout {
+        let mut fanout = Fanout::default();
+        let Some(entry) = lock(self.shard(channel)).get(channel).cloned() else {
+            return fanout;
+        };
+        let mut frames: [Option<Option<Bytes>>; Variant::COUNT] = Default::default();
+        let (class, end) = (publication.class(), publication.end());
+        for (_, subscriber) in &lock(&entry.subscribers).list {
+            let frame = frames[subscriber.variant.index()]
+                .get_or_insert_with(|| subscriber.variant.encode(channel, publication));
+            let Some(frame) = frame.clone() else { continue };
+            match subscriber.outbox.deliver(Delivery {
+                slot: subscriber.slot,
+                class,
+                end,
+                frame,
+            }) {
+                Put::Queued => fanout.deliveries += 1,
+                Put::Conflated => {
+                    fanout.deliveries += 1;
+                    fanout.conflated += 1;
+                }
+                Put::Overflowed => fanout.overflowed += 1,
+                Put::GivenUp => fanout.given_up += 1,
+                Put::Ignored => {}
+            }
+        }
+        fanout
+    }
+
+    /// Whether anybody here is subscribed to `channel`.
+    #[must_use]
+    pub fn has(&self, channel: &ChannelKey) -> bool {
+        lock(self.shard(channel)).contains_key(channel)
+    }
+
+    /// How many channels have subscribers here.
+    #[must_use]
+    pub fn channels(&self) -> usize {
+        self.shards.iter().map(|shard| lock(shard).len()).sum()
+    }
+
+    fn remove(&self, channel: &Arc<Channel>) {
+        let mut shard = lock(self.shard(&channel.key));
+        if shard.get(&channel.key).is_some_and(|entry| Arc::ptr_eq(entry, channel)) {
+            shard.remove(&channel.key);
+        }
+    }
+
+    fn shard(&self, channel: &ChannelKey) -> &Shard {
+        let hash = self.hasher.hash_one(channel);
+        &self.shards[(hash % SHARDS as u64) as usize]
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        let empty = {
+            let mut subscribers = lock(&self.channel.subscribers);
+            subscribers.list.remove(self.index);
+            subscribers.closed = subscribers.list.is_empty();
+            subscribers.closed
+        };
+        if empty {
+            self.hub.remove(&self.channel);
+            self.hub.watcher.left(&self.channel.key);
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,150 @@
+//! What the push service counts.
+
+use std::sync::{Arc, Weak};
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeLabelValue, EncodeMetric};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
+use prometheus_client::registry::Registry;
+
+use crate::codes::Disconnect;
+use crate::connections::Connections;
+use crate::hub::Fanout;
+
+/// How a client is connected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub enum Transport {
+    /// The Centrifuge protocol over WebSocket.
+    Centrifuge,
+    /// The plain protocol over WebSocket.
+    Plain,
+    /// Server-sent events.
+    Events,
+    /// A long poll.
+    Poll,
+}
+
+/// The counters; clones count together.
+#[derive(Debug, Clone, Default)]
+pub struct Metrics(Arc<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    connections: Family<TransportLabel, Gauge>,
+    subscriptions: Gauge,
+    publications: Counter,
+    deliveries: Counter,
+    conflated: Counter,
+    overflowed: Counter,
+    recovered: Family<RecoveredLabel, Counter>,
+    disconnects: Family<CodeLabel, Counter>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TransportLabel {
+    transport: Transport,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RecoveredLabel {
+    recovered: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CodeLabel {
+    code: u16,
+}
+
+impl Metrics {
+    /// Registers everything in `registry`; the queues of `connections` are looked at when they are asked for.
+    pub fn register(&self, registry: &mut Registry, connections: &Arc<Connections>) {
+        let registry = registry.sub_registry_with_prefix("push");
+        let inner = &self.0;
+        registry.register("connections", "Open push connections", inner.connections.clone());
+        registry.register(
+            "subscriptions",
+            "Subscriptions of open connections",
+            inner.subscriptions.clone(),
+        );
+        registry.register(
+            "publications",
+            "Publications brought to this node",
+            inner.publications.clone(),
+        );
+        registry.register(
+            "deliveries",
+            "Publications put into connections' queues",
+            inner.deliveries.clone(),
+        );
+        registry.register(
+            "conflated",
+            "Deliveries that took the place of an older value that still waited",
+            inner.conflated.clone(),
+        );
+        registry.register(
+            "overflow_unsubscribes",
+            "Subscriptions ended because a queue was full; the clients subscribe again and recover",
+            inner.overflowed.clone(),
+        );
+        registry.register(
+            "recoveries",
+            "Attempts of clients to recover what they missed",
+            inner.recovered.clone(),
+        );
+        registry.register(
+            "disconnects",
+            "Closed WebSockets by close code",
+            inner.disconnects.clone(),
+        );
+        registry.register_collector(Box::new(QueueBytes(Arc::downgrade(connections))));
+    }
+
+    pub(crate) fn connected(&self, transport: Transport) {
+        self.0.connections.get_or_create(&TransportLabel { transport }).inc();
+    }
+
+    pub(crate) fn disconnected(&self, transport: Transport) {
+        self.0.connections.get_or_create(&TransportLabel { transport }).dec();
+    }
+
+    pub(crate) fn subscribed(&self) {
+        self.0.subscriptions.inc();
+    }
+
+    pub(crate) fn unsubscribed(&self) {
+        self.0.subscriptions.dec();
+    }
+
+    pub(crate) fn fanned_out(&self, fanout: Fanout) {
+        self.0.publications.inc();
+        self.0.deliveries.inc_by(fanout.deliveries);
+        self.0.conflated.inc_by(fanout.conflated);
+        self.0.overflowed.inc_by(fanout.overflowed);
+    }
+
+    pub(crate) fn closed(&self, disconnect: Disconnect) {
+        self.0
+            .disconnects
+            .get_or_create(&CodeLabel {
+                code: disconnect.parts().0,
+            })
+            .inc();
+    }
+}
+
+/// The bytes that wait for all connections, added up when somebody looks: a gauge that every delivery had to move
+/// would be one cache line for all cores.
+#[derive(Debug)]
+struct QueueBytes(Weak<Connections>);
+
+impl Collector for QueueBytes {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let bytes = self.0.upgrade().map_or(0, |connections| connections.queue_bytes());
+        let gauge = ConstGauge::new(i64::try_from(bytes).unwrap_or(i64::MAX));
+        let encoder =
+            encoder.encode_descriptor("queue_bytes", "Bytes that wait for clients", None, gauge.metric_type())?;
+        gauge.encode(encoder)
+    }
+}

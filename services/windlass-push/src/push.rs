@@ -1,0 +1,169 @@
+//! The push service as one value: what its routes and connections share.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use prometheus_client::registry::Registry;
+use windlass_serve::{Authenticator, Program, Shutdown};
+
+use crate::broker::memory::Network;
+use crate::broker::{Broker, NodeId, Receiver};
+use crate::channel::ChannelKey;
+use crate::config::{self, Config, Settings};
+use crate::connections::Connections;
+use crate::hub::Hub;
+use crate::interest::Interest;
+use crate::metrics::Metrics;
+use crate::publication::Publication;
+use crate::session::Failure;
+use crate::view::View;
+
+/// How often what is over its time is forgotten.
+const MAINTENANCE: Duration = Duration::from_secs(10);
+
+/// The push service of one process.
+#[derive(Debug)]
+pub struct Push {
+    settings: Arc<Settings>,
+    authenticator: Authenticator,
+    view: Option<View>,
+    hub: Arc<Hub>,
+    interest: Arc<Interest>,
+    broker: Box<dyn Broker>,
+    connections: Arc<Connections>,
+    metrics: Metrics,
+}
+
+/// Where this node receives what its broker brings.
+#[derive(Debug)]
+struct Inbox {
+    hub: Arc<Hub>,
+    metrics: Metrics,
+}
+
+impl Receiver for Inbox {
+    fn publication(&self, channel: &ChannelKey, publication: &Publication) {
+        self.metrics.fanned_out(self.hub.publish(channel, publication));
+    }
+
+    fn control(&self, _message: Bytes) {
+        // No node has anything to say to another yet.
+    }
+}
+
+impl Push {
+    /// A service whose channels live in this process. Without a `view` it knows no tasks.
+    #[must_use]
+    pub fn new(settings: Settings, authenticator: Authenticator, view: Option<View>) -> Arc<Self> {
+        let interest = Arc::new(Interest::default());
+        let hub = Arc::new(Hub::new(Arc::clone(&interest) as Arc<_>));
+        let metrics = Metrics::default();
+        let inbox = Arc::new(Inbox {
+            hub: Arc::clone(&hub),
+            metrics: metrics.clone(),
+        });
+        let broker = Network::new(settings.memory, Arc::new(Instant::now)).join(NodeId::random(), inbox);
+        Arc::new(Self {
+            settings: Arc::new(settings),
+            authenticator,
+            view,
+            hub,
+            interest,
+            broker: Box::new(broker),
+            connections: Arc::default(),
+            metrics,
+        })
+    }
+
+    /// The service of a program: its authenticator decides whether channels are open, its registry shows the metrics.
+    ///
+    /// # Errors
+    /// Which field of the configuration makes no sense, and why.
+    pub fn open(config: &Config, program: &mut Program, view: Option<View>) -> Result<Arc<Self>, config::Error> {
+        let authenticator = program.authenticator();
+        let settings = Settings::validate(config, !authenticator.demands_token())?;
+        let push = Self::new(settings, authenticator, view);
+        push.register(program.registry());
+        Ok(push)
+    }
+
+    /// Shows the service's metrics in `registry`.
+    pub fn register(&self, registry: &mut Registry) {
+        self.metrics.register(registry, &self.connections);
+    }
+
+    /// Does what nobody asks for: brings tasks' values to their channels, forgets what is over its time, and once
+    /// `shutdown` drains asks every connection to leave. Returns when all have been asked.
+    pub async fn run(&self, shutdown: Shutdown) {
+        tokio::select! {
+            () = self.bring_values() => {}
+            () = self.interest.tidy(&self.hub, &*self.broker) => {}
+            () = self.maintain() => {}
+            () = self.drain(&shutdown) => {}
+        }
+    }
+
+    async fn bring_values(&self) {
+        let Some(view) = &self.view else {
+            return std::future::pending().await;
+        };
+        let mut listener = view.feed.listen();
+        loop {
+            let update = listener.next().await;
+            let channel = ChannelKey::of_task(&update.key);
+            self.metrics
+                .fanned_out(self.hub.publish(&channel, &Publication::Task(update)));
+        }
+    }
+
+    async fn maintain(&self) {
+        let mut ticks = tokio::time::interval(MAINTENANCE);
+        loop {
+            ticks.tick().await;
+            self.broker.maintain().await;
+        }
+    }
+
+    async fn drain(&self, shutdown: &Shutdown) {
+        shutdown.draining().await;
+        let connections = self.connections.count();
+        tracing::info!(connections, "asking push connections to leave");
+        self.connections
+            .drain(self.settings.drain_window, self.settings.drain_grace)
+            .await;
+    }
+
+    pub(crate) fn settings(&self) -> &Arc<Settings> {
+        &self.settings
+    }
+
+    pub(crate) fn authenticator(&self) -> &Authenticator {
+        &self.authenticator
+    }
+
+    /// What is seen of tasks.
+    pub(crate) fn view(&self) -> Result<&View, Failure> {
+        self.view.as_ref().ok_or(Failure::NoTaskView)
+    }
+
+    pub(crate) fn hub(&self) -> &Arc<Hub> {
+        &self.hub
+    }
+
+    pub(crate) fn interest(&self) -> &Interest {
+        &self.interest
+    }
+
+    pub(crate) fn broker(&self) -> &dyn Broker {
+        &*self.broker
+    }
+
+    pub(crate) fn connections(&self) -> &Arc<Connections> {
+        &self.connections
+    }
+
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+}
