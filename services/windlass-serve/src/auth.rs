@@ -23,7 +23,7 @@ use crate::problem::Problem;
 
 mod hs256;
 
-use hs256::Hs256;
+pub use hs256::Hs256;
 
 /// The `auth` section of a configuration file.
 #[derive(Debug, Clone, Deserialize)]

@@ -7,6 +7,7 @@ use windlass_task::{Principal, Record, Status};
 
 use crate::error::Error;
 use crate::location::Target;
+use crate::range::{self, Range};
 use crate::service::Upload;
 
 pub(crate) async fn answer(
@@ -31,7 +32,7 @@ pub(crate) async fn answer(
         Some(value) if value.as_bytes() != etag.as_bytes() => None,
         _ => request.get(header::RANGE).and_then(|value| value.to_str().ok()),
     };
-    let (status, range) = match range.map(|range| parse_range(range, length)) {
+    let (status, range) = match range.map(|range| range::parse(range, length)) {
         None | Some(Range::Ignored) => (StatusCode::OK, 0..length),
         Some(Range::Outside) => return Err(Error::SelectRange { length }),
         Some(Range::Inside(start, end)) => {
@@ -108,68 +109,9 @@ fn matches(condition: Option<&HeaderValue>, etag: &str) -> bool {
         .any(|one| one == "*" || one.trim_start_matches("W/") == etag)
 }
 
-#[derive(Debug, PartialEq, Eq)]
-enum Range {
-    /// Not one range of bytes: the whole is sent, as the standard allows.
-    Ignored,
-    /// Nothing of it is there.
-    Outside,
-    /// From, and up to but not including.
-    Inside(u64, u64),
-}
-
-fn parse_range(text: &str, length: u64) -> Range {
-    let number = |text: &str| -> Option<u64> {
-        let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-        digits.then(|| text.parse().unwrap_or(u64::MAX))
-    };
-    let Some((first, last)) = text.strip_prefix("bytes=").and_then(|spec| spec.split_once('-')) else {
-        return Range::Ignored;
-    };
-    match (number(first.trim()), number(last.trim())) {
-        (Some(first), Some(last)) if first > last => Range::Ignored,
-        (Some(first), _) if first >= length && (last.trim().is_empty() || number(last.trim()).is_some()) => {
-            Range::Outside
-        }
-        (Some(first), Some(last)) => Range::Inside(first, last.saturating_add(1).min(length)),
-        (Some(first), None) if last.trim().is_empty() => Range::Inside(first, length),
-        (None, Some(suffix)) if first.trim().is_empty() => {
-            if suffix == 0 || length == 0 {
-                Range::Outside
-            } else {
-                Range::Inside(length.saturating_sub(suffix), length)
-            }
-        }
-        _ => Range::Ignored,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn ranges_are_those_of_the_standard() {
-        for (text, expected) in [
-            ("bytes=0-0", Range::Inside(0, 1)),
-            ("bytes=5-", Range::Inside(5, 10)),
-            ("bytes=-3", Range::Inside(7, 10)),
-            ("bytes=-30", Range::Inside(0, 10)),
-            ("bytes=3-99", Range::Inside(3, 10)),
-            ("bytes=10-", Range::Outside),
-            ("bytes=10-12", Range::Outside),
-            ("bytes=-0", Range::Outside),
-            ("bytes=5-2", Range::Ignored),
-            ("bytes=0-1,3-4", Range::Ignored),
-            ("bytes=a-", Range::Ignored),
-            ("bytes=-", Range::Ignored),
-            ("lines=1-2", Range::Ignored),
-            ("bytes=99999999999999999999-", Range::Outside),
-        ] {
-            assert_eq!(parse_range(text, 10), expected, "{text}");
-        }
-        assert_eq!(parse_range("bytes=0-", 0), Range::Outside);
-    }
 
     #[test]
     fn a_name_cannot_break_out_of_its_header() {

@@ -18,6 +18,7 @@ mod http;
 mod listen;
 mod location;
 mod metrics;
+pub mod range;
 mod service;
 pub mod storage;
 pub mod tus;

@@ -1,0 +1,126 @@
+//! One fuzz target for each parser that reads from outside. A target panics when the parser does, or when what it
+//! read does not hold what the parser promises.
+
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use windlass_serve::auth::{Authenticator, Hs256};
+use windlass_task::{Alias, Event, Metadata, Owner, Record, TaskId, Tenant};
+use windlass_upload::range::{self, Range};
+use windlass_upload::tus::{self, Command, Head};
+
+/// A target: its name, which is also its corpus' folder, and what it does with an input.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// Every target.
+pub const TARGETS: &[Target] = &[
+    ("names", names),
+    ("metadata", metadata),
+    ("stored", stored),
+    ("tus-head", tus_head),
+    ("range", byte_range),
+    ("token", token),
+];
+
+/// The target of this name.
+#[must_use]
+pub fn find(name: &str) -> Option<Target> {
+    TARGETS.iter().copied().find(|(target, _)| *target == name)
+}
+
+fn names(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    if let Ok(id) = text.parse::<TaskId>() {
+        assert_eq!(id.to_string(), text, "one task, one spelling");
+        assert!(
+            !text.contains(['/', '\\', '\0']) && !text.contains(".."),
+            "an id becomes part of a path"
+        );
+    }
+    if let Ok(tenant) = text.parse::<Tenant>() {
+        assert!(tenant.as_str().bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-'));
+    }
+    let _ = (
+        text.parse::<Owner>(),
+        text.parse::<Alias>(),
+        text.parse::<windlass_serve::guard::Origin>(),
+    );
+}
+
+fn metadata(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    if let Ok(metadata) = Metadata::parse(text) {
+        let header = metadata.to_header();
+        assert!(
+            HeaderValue::from_str(&header).is_ok(),
+            "metadata goes back into a header"
+        );
+        assert_eq!(Metadata::parse(&header).as_ref(), Ok(&metadata));
+    }
+}
+
+fn stored(data: &[u8]) {
+    if let Ok(record) = serde_json::from_slice::<Record>(data) {
+        let text = serde_json::to_string(&record).expect("a record is written as it was read");
+        assert_eq!(serde_json::from_str::<Record>(&text).ok(), Some(record));
+    }
+    if let Ok(event) = serde_json::from_slice::<Event>(data) {
+        let text = serde_json::to_string(&event).expect("an event is written as it was read");
+        assert_eq!(serde_json::from_str::<Event>(&text).ok(), Some(event));
+    }
+}
+
+/// The first line is `METHOD names-upload has-body`, the others are `name: value`.
+fn tus_head(data: &[u8]) {
+    let mut lines = data.split(|b| *b == b'\n');
+    let first: Vec<_> = lines.next().unwrap_or_default().split(|b| *b == b' ').collect();
+    let Some(Ok(method)) = first.first().map(|method| Method::from_bytes(method)) else {
+        return;
+    };
+    let mut headers = HeaderMap::new();
+    for line in lines.take(100) {
+        let Some(colon) = line.iter().position(|b| *b == b':') else {
+            continue;
+        };
+        let name = HeaderName::from_bytes(&line[..colon]);
+        if let (Ok(name), Ok(value)) = (name, HeaderValue::from_bytes(line[colon + 1..].trim_ascii())) {
+            headers.append(name, value);
+        }
+    }
+    let (names_upload, has_body) = (first.get(1) == Some(&&b"1"[..]), first.get(2) == Some(&&b"1"[..]));
+    let head = Head {
+        method: &method,
+        headers: &headers,
+        names_upload,
+        has_body,
+    };
+    const MAX_SIZE: u64 = 1 << 40;
+    match tus::parse(head, Some(MAX_SIZE)) {
+        Ok(Command::Create(create)) => assert!(create.length.is_none_or(|length| length <= MAX_SIZE)),
+        Ok(Command::Append(append)) => assert!(i64::try_from(append.offset).is_ok()),
+        Ok(Command::Describe | Command::Retrieve | Command::Terminate) => {}
+        Err(rejection) => {
+            assert!(rejection.status().0.is_client_error());
+            assert!(!rejection.to_string().is_empty());
+        }
+    }
+}
+
+fn byte_range(data: &[u8]) {
+    let Some((length, text)) = data.split_first_chunk::<8>() else {
+        return;
+    };
+    let (length, Ok(text)) = (u64::from_le_bytes(*length), std::str::from_utf8(text)) else {
+        return;
+    };
+    match range::parse(text, length) {
+        Range::Inside(start, end) => assert!(start < end && end <= length),
+        Range::Ignored | Range::Outside => {}
+    }
+}
+
+fn token(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    assert!(
+        Authenticator::from(Hs256::new(&[7; 32])).verify(text).is_err(),
+        "nobody signed this"
+    );
+}
