@@ -27,6 +27,8 @@ const UPLOADS_AT_ONCE = 3;
 const MOST_FOLLOWED = 64;
 // Calm for the eye and for the processor; the bars move between two draws by a CSS transition.
 const DRAW_MS = 250;
+// What the server said to a click on another's task; the list will show the rest.
+const NOTE_MS = 10_000;
 
 const SPOKEN = {
   completed: "is complete",
@@ -92,7 +94,8 @@ async function take(coming) {
   let again = null;
   batches += 1;
   for (const { file, path } of found) {
-    const same = uploads.find((u) => !u.settled && u.fingerprint === fingerprint(file) && u.path === path);
+    const wanted = fingerprint(file);
+    const same = uploads.find((u) => u.fingerprint === wanted && u.path === path && !u.settled);
     if (same) {
       // The same file again is how an upload that cannot go on gets its file back; otherwise it is there already.
       if (same.state === "unreadable") goOnWith(same, file);
@@ -218,6 +221,7 @@ async function onTaskAction(row, action) {
     voice.say(`${row.name} is ${action === "pause" ? "paused" : "resumed"}.`);
   } else {
     notes.set(row.taskId, words(answer));
+    setTimeout(() => notes.delete(row.taskId) && draw(), NOTE_MS);
   }
   draw();
 }

@@ -35,7 +35,7 @@ export class Upload {
   #meter = new Meter();
   #abort = null;
   #creating = null;
-  #pausing = null;
+  #telling = null;
   #release = null;
   #append = null;
   #tellResume = false;
@@ -117,7 +117,7 @@ export class Upload {
   observeStatus(status) {
     if (this.state !== "paused") return false;
     if (status === "paused") this.#seenPaused = true;
-    if (status !== "uploading" || !this.#seenPaused || this.#pausing) return false;
+    if (status !== "uploading" || !this.#seenPaused || this.#telling) return false;
     this.#set("queued");
     return true;
   }
@@ -127,9 +127,7 @@ export class Upload {
     if (this.settled || this.state === "cancelling") return;
     this.#stop("paused");
     if (!this.taskId) return;
-    this.#pausing = this.#deps.tasks.pause(this.taskId);
-    const answer = await this.#pausing;
-    this.#pausing = null;
+    const answer = await this.#tell(this.#deps.tasks.pause);
     if (this.state !== "paused" || answer.ok) return;
     // `pending` cannot be paused and need not be; the last byte may also have been faster than the click.
     if (answer.code === "illegal_transition") await this.#checkCompleted();
@@ -166,10 +164,11 @@ export class Upload {
 
   /** Deletes it on the server. Returns whether it is gone. */
   async cancel() {
-    if (this.settled) return true;
+    // It may have become complete while the user was asked.
+    if (this.settled) return this.state === "cancelled";
     this.#stop("cancelling");
     await this.#creating;
-    await this.#pausing;
+    await this.#telling;
     if (this.location) {
       const answer = await this.#deps.tus.terminate(this.location);
       if (!answer.ok) {
@@ -187,11 +186,12 @@ export class Upload {
     let failuresInARow = 0;
     let outages = 0;
     let before = this.acknowledged;
-    await this.#pausing;
+    await this.#telling;
+    signal.throwIfAborted();
     if (this.#tellResume) {
       this.#tellResume = false;
       // Refused or lost: the append itself resumes the task as well.
-      await this.#deps.tasks.resume(this.taskId);
+      await this.#tell(this.#deps.tasks.resume);
       signal.throwIfAborted();
     }
     this.#seenPaused = false;
@@ -311,6 +311,19 @@ export class Upload {
     this.#release ??= await this.#deps.claim(this.taskId);
     signal.throwIfAborted();
     return this.#release !== null;
+  }
+
+  // One after the other: a pause must not overtake the resume before it on another connection.
+  #tell(verb) {
+    const before = this.#telling;
+    const telling = (async () => {
+      await before;
+      return verb(this.taskId);
+    })();
+    this.#telling = telling;
+    return telling.finally(() => {
+      if (this.#telling === telling) this.#telling = null;
+    });
   }
 
   #letGo() {

@@ -186,6 +186,36 @@ test("pause stops sending before it tells the server, and resume tells it before
   assert.equal(b.upload.state, "completed");
 });
 
+test("a pause right after a resume reaches the server after it, and nothing is sent", async (t) => {
+  let resumed;
+  const b = bench(t, {
+    create: [created],
+    append: ["hang"],
+    pause: [uploading],
+    resume: [() => new Promise((resolve) => (resumed = resolve))],
+  });
+  b.upload.run();
+  await b.settle();
+  await b.upload.pause();
+  b.upload.resume();
+  const run = b.upload.run();
+  await b.settle();
+  const pausing = b.upload.pause();
+  await b.settle();
+  assert.deepEqual(b.requests(), ["create", "append", "pause", "resume"]);
+  resumed(uploading);
+  await Promise.all([pausing, run]);
+  assert.deepEqual(b.requests(), ["create", "append", "pause", "resume", "pause"]);
+  assert.equal(b.upload.state, "paused");
+});
+
+test("what became complete while the user was asked is not cancelled", async (t) => {
+  const b = bench(t, { create: [created], append: [{ ok: true, offset: 100 }] });
+  await b.upload.run();
+  assert.equal(await b.upload.cancel(), false);
+  assert.equal(b.upload.state, "completed");
+});
+
 test("a pause from elsewhere waits for the user, or for somebody who resumes the task", async (t) => {
   const b = bench(t, {
     create: [created],
