@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use serde::Deserialize;
+use windlass_push::{Push, View};
 use windlass_serve::{Flags, Program, auth, config, telemetry};
 use windlass_upload::embedded::{self, Embedded};
 
@@ -32,6 +33,7 @@ pub struct Arguments {
 struct Config {
     auth: Option<auth::Settings>,
     upload: windlass_upload::Config,
+    push: windlass_push::Config,
 }
 
 /// Why `dev` ended before its time.
@@ -44,6 +46,8 @@ enum Error {
     #[error(transparent)]
     OpenUpload(#[from] embedded::Error),
     #[error(transparent)]
+    ConfigurePush(#[from] windlass_push::config::Error),
+    #[error(transparent)]
     Bind(#[from] windlass_serve::program::BindError),
     #[error(transparent)]
     Run(#[from] windlass_serve::program::RunError),
@@ -52,9 +56,10 @@ enum Error {
 impl Error {
     fn exit_code(&self) -> ExitCode {
         match self {
-            Self::ReadConfig(_) | Self::ConfigureAuth(_) | Self::OpenUpload(embedded::Error::ReadConfig(_)) => {
-                ExitCode::from(USAGE)
-            }
+            Self::ReadConfig(_)
+            | Self::ConfigureAuth(_)
+            | Self::ConfigurePush(_)
+            | Self::OpenUpload(embedded::Error::ReadConfig(_)) => ExitCode::from(USAGE),
             Self::OpenUpload(_) | Self::Bind(_) | Self::Run(_) => ExitCode::FAILURE,
         }
     }
@@ -76,11 +81,14 @@ async fn serve(arguments: Arguments) -> Result<(), Error> {
     let Arguments { data_dir, flags } = arguments;
     let config: Config = config::read_or_default(flags.config.as_deref())?;
     let mut program = Program::new(flags, config.auth.as_ref())?;
-    let Embedded { store: _store, upload } = embedded::open(&data_dir, &config.upload, &mut program)?;
-    let api = program.authenticated(windlass_upload::router(Arc::clone(&upload)));
+    let Embedded { store, upload } = embedded::open(&data_dir, &config.upload, &mut program)?;
+    let push = Push::open(&config.push, &mut program, Some(View::embedded(&store)))?;
+    let uploads = windlass_upload::router(Arc::clone(&upload));
+    let api = program.authenticated(uploads.merge(windlass_push::router(Arc::clone(&push))));
     let app = api.merge(page::router());
+    let shutdown = program.shutdown();
     let bound = program.bind().await?;
-    let background = tokio::spawn(upload.run());
+    let background = tokio::spawn(async move { tokio::join!(upload.run(), push.run(shutdown)) });
     bound.run(app).await?;
     background.abort();
     Ok(())
