@@ -23,8 +23,11 @@ import { Voice } from "./voice.js";
 // In all tabs together. A browser opens six connections to a server over HTTP/1.1; the other three are for the list,
 // pause and cancel.
 const UPLOADS_AT_ONCE = 3;
-// Tasks of others that are followed over /ws; the rest is refreshed with the list.
-const MOST_FOLLOWED = 64;
+// Tasks followed over /ws, this tab's own first; the rest is refreshed with the list. The server's bound is 128.
+const MOST_FOLLOWED = 100;
+// A join that the server could not take just now is asked again after so long; one for another reason is not.
+const REFUSED_MS = 30_000;
+const TEMPORARY = new Set(["unavailable", "limit_exceeded"]);
 // Calm for the eye and for the processor; the bars move between two draws by a CSS transition.
 const DRAW_MS = 250;
 // What the server said to a click on another's task; the list will show the rest.
@@ -51,7 +54,7 @@ const taskList = new TaskList({ tasks, now, changed: onTasks });
 const live = new Live(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/ws`, {
   onprogress,
   onstate,
-  onrefused: (taskId) => refused.add(taskId),
+  onrefused: (taskId, code) => refused.set(taskId, TEMPORARY.has(code) ? now() + REFUSED_MS : Infinity),
 });
 
 let uploads = [];
@@ -60,7 +63,7 @@ let elsewhere = new Set();
 let linkState = "connecting";
 let drawTimer = 0;
 let choosingFor = null;
-const refused = new Set();
+const refused = new Map();
 const asked = new Set();
 const gone = new Set();
 const notes = new Map();
@@ -360,10 +363,12 @@ function emptyWords(remembered) {
 }
 
 function follow(others, remembered) {
-  const mine = uploads.filter((u) => u.taskId && !u.settled && u.state !== "gone").map((u) => u.taskId);
-  const moving = others.filter((t) => t.status !== "completed" && t.status !== "failed").map((t) => t.taskId);
-  const waiting = remembered.map((e) => e.taskId).filter((id) => !gone.has(id));
-  live.follow([...mine, ...[...moving, ...waiting].slice(0, MOST_FOLLOWED)].filter((id) => !refused.has(id)));
+  const mine = uploads.filter((u) => u.taskId && !u.settled && u.state !== "gone");
+  const moving = others.filter((t) => t.status !== "completed" && t.status !== "failed");
+  const waiting = remembered.filter((e) => !gone.has(e.taskId));
+  const ids = [...mine.filter((u) => u.active), ...mine, ...moving, ...waiting].map(({ taskId }) => taskId);
+  const at = now();
+  live.follow([...new Set(ids)].filter((id) => !(refused.get(id) > at)).slice(0, MOST_FOLLOWED));
 }
 
 // Wiring
