@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::dev;
+use crate::{dev, put, watch};
 
 /// Resumable uploads with live progress.
 #[derive(Debug, Parser)]
@@ -22,4 +22,17 @@ pub enum Command {
     /// configured. Prints `ready on http://ADDR` when it serves; logs go to stderr. SIGTERM finishes what runs and
     /// exits 0.
     Dev(dev::Arguments),
+
+    /// Upload files, going on where an earlier run was cut off
+    ///
+    /// Prints "TASK<tab>FILE" on stdout for each file that is whole on the server. What an earlier run of this command
+    /// has uploaded of the same, unchanged file is not sent again.
+    ///
+    /// Exit code: 0 all files are uploaded, 1 some are not, 2 the command was wrong.
+    Put(put::Arguments),
+
+    /// Follow an upload until it is completed or failed
+    ///
+    /// Exit code: 0 completed; 1 failed, gone, or the server could not be reached; 2 the command was wrong.
+    Watch(watch::Arguments),
 }

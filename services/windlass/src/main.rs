@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use windlass::cli::{Arguments, Command};
-use windlass::dev;
+use windlass::{dev, put, watch};
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -23,6 +23,8 @@ fn main() -> ExitCode {
     let code = runtime.block_on(async {
         match arguments.command {
             Command::Dev(arguments) => dev::run(arguments).await,
+            Command::Put(arguments) => put::run(arguments).await,
+            Command::Watch(arguments) => watch::run(arguments).await,
         }
     });
     // What was cut at a deadline is not waited for again.
