@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help dev test fmt lint
+.PHONY: help dev test fmt lint fuzz
 
 help: ## Show the recipes
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -15,3 +15,6 @@ fmt: ## Format the Rust code
 
 lint: ## What CI checks without running the code: formatting, clippy, documentation, the tidy rules
 	tests/run tidy fmt clippy docs
+
+fuzz: ## Fuzz every parser, FUZZ_RUNS executions each (20000), and keep what reaches new code in the corpus
+	tests/fuzz/run --keep

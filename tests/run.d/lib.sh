@@ -102,6 +102,11 @@ count_node() {
         $1 == "ℹ" && $2 == "todo" { print passed, failed, skipped + $3 }' "$1"
 }
 
+# `3 passed, 0 failed`, alone on a line.
+count_plain() {
+    sed -nE 's/^([0-9]+) passed, ([0-9]+) failed$/\1 \2 0/p' "$1"
+}
+
 # Runs node's test runner on files, one after another: they share two cores with a browser and a server each.
 node_test() {
     env -u NODE_OPTIONS NO_COLOR=1 node --test --test-reporter=spec --test-concurrency=1 "$@"
