@@ -1,8 +1,12 @@
 //! Configuration files: YAML into a typed struct.
 
+mod time;
+
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
+
+pub use time::{Time, TimeError};
 
 /// A file that gives no configuration.
 #[derive(Debug, thiserror::Error)]

@@ -1,23 +1,24 @@
-//! What an operator may set of the upload service.
+//! The configuration of the upload service: as it is written, and as it is used after validation.
 
 use std::time::Duration;
 
 use serde::Deserialize;
+use windlass_serve::config::Time;
 
-/// The settings of the upload service; sizes in bytes, times in seconds where the name says so.
+/// The `upload` section of a configuration file. Times are texts such as `500ms`, `15s`, `5m`, `24h`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Config {
     /// The largest upload that is taken; none when absent.
     pub max_size_bytes: Option<u64>,
     /// How long after its last acknowledged byte an unfinished upload expires.
-    pub lifetime_seconds: u64,
+    pub lifetime: Time,
     /// How long a body may bring nothing before its request is answered 408.
-    pub idle_timeout_seconds: u64,
+    pub idle_timeout: Time,
     /// How long a request is held while the store or the storage does not answer, before the client hears of it.
-    pub hold_seconds: u64,
+    pub hold: Time,
     /// The longest time between two checkpoints inside one body (promise P1).
-    pub checkpoint_millis: u64,
+    pub checkpoint: Time,
     /// The most files that one form may have.
     pub form_files_max: usize,
     /// The URL under which clients reach the server, for absolute `Location`s; path-absolute when absent.
@@ -33,13 +34,13 @@ impl Default for Config {
         Self {
             max_size_bytes: None,
             // DESIGN section 3: 24 hours after the last acknowledged byte.
-            lifetime_seconds: 24 * 3_600,
+            lifetime: Time(Duration::from_secs(24 * 3_600)),
             // Mobile networks stall for tens of seconds in a tunnel; common proxies give up at 60 s.
-            idle_timeout_seconds: 60,
+            idle_timeout: Time(Duration::from_secs(60)),
             // DESIGN section 5: under the 15 s and more after which common proxies give up.
-            hold_seconds: 10,
+            hold: Time(Duration::from_secs(10)),
             // DESIGN P1: every 500 ms or part size, whichever is first.
-            checkpoint_millis: 500,
+            checkpoint: Time(Duration::from_millis(500)),
             form_files_max: 1_000,
             public_url: None,
             origin: "local".to_owned(),
@@ -80,14 +81,14 @@ pub(crate) struct Validated {
 
 impl Config {
     pub(crate) fn validate(&self) -> Result<Validated, Error> {
-        for (name, value) in [
-            ("lifetimeSeconds", self.lifetime_seconds),
-            ("idleTimeoutSeconds", self.idle_timeout_seconds),
-            ("checkpointMillis", self.checkpoint_millis),
-            ("maxSizeBytes", self.max_size_bytes.unwrap_or(1)),
-            ("formFilesMax", self.form_files_max as u64),
+        for (name, is_zero) in [
+            ("lifetime", self.lifetime.0.is_zero()),
+            ("idleTimeout", self.idle_timeout.0.is_zero()),
+            ("checkpoint", self.checkpoint.0.is_zero()),
+            ("maxSizeBytes", self.max_size_bytes == Some(0)),
+            ("formFilesMax", self.form_files_max == 0),
         ] {
-            if value == 0 {
+            if is_zero {
                 return Err(Error::RequirePositive { name });
             }
         }
@@ -99,10 +100,10 @@ impl Config {
         }
         Ok(Validated {
             max_size: self.max_size_bytes,
-            lifetime: Duration::from_secs(self.lifetime_seconds),
-            idle_timeout: Duration::from_secs(self.idle_timeout_seconds),
-            hold: Duration::from_secs(self.hold_seconds),
-            checkpoint: Duration::from_millis(self.checkpoint_millis),
+            lifetime: self.lifetime.0,
+            idle_timeout: self.idle_timeout.0,
+            hold: self.hold.0,
+            checkpoint: self.checkpoint.0,
             form_files_max: self.form_files_max,
             public_url: self.public_url.clone(),
             origin: self.origin.parse().map_err(Error::ParseOrigin)?,
