@@ -1,5 +1,7 @@
 //! `docs/errors.md` lists every error code of the HTTP API and of `/ws`, and no other.
 
+#![expect(clippy::unwrap_used, reason = "a test file: a missing source is a failed test")]
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
