@@ -19,13 +19,20 @@ export async function request(method, url, { headers = {}, signal } = {}) {
       redirect: "error",
       signal: signal ? anySignal(signal, timeout) : timeout,
     });
-    body = isJson(response.headers.get("content-type")) ? await response.json() : undefined;
+    body = await jsonOf(method, response);
   } catch {
     signal?.throwIfAborted();
     return { ok: false, kind: "network" };
   }
   if (response.ok) return { ok: true, status: response.status, headers: response.headers, body };
   return statusFailure(response.status, body, response.headers.get("retry-after"));
+}
+
+async function jsonOf(method, response) {
+  // The answer to a HEAD has the media type of a body that it does not have.
+  if (method === "HEAD" || !isJson(response.headers.get("content-type"))) return undefined;
+  // What went wrong is told by the status, also when the words about it are cut off.
+  return response.ok ? response.json() : response.json().catch(() => undefined);
 }
 
 /** A failure from a status and, where there is one, its problem+json body. */
