@@ -1,0 +1,3 @@
+//! Harm done to the real `windlass dev`: killed, cut, starved, lied to. One binary, so that it is linked once.
+
+mod kill;
