@@ -1,0 +1,127 @@
+//! `windlass dev` as a process: its one line, its exits, its refusals.
+
+use serde_json::json;
+
+use crate::command::{run, start};
+use crate::http::ask;
+use crate::server::Server;
+
+#[test]
+fn dev_says_ready_in_one_line_and_leaves_with_0_on_sigterm() {
+    let mut server = Server::new();
+    for path in ["/", "/page/app.js", "/metrics", "/healthz", "/readyz", "/tasks"] {
+        assert_eq!(ask(server.address, "GET", path, &[]).status, 200, "{path}");
+    }
+    assert_eq!(ask(server.address, "GET", "/page/test/x.mjs", &[]).status, 404);
+    assert_eq!(ask(server.address, "GET", "/", &[("Host", "evil.example")]).status, 403);
+    let address = server.address;
+    let ended = server.terminate();
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert_eq!(ended.out, format!("ready on http://{address}\n"));
+}
+
+#[test]
+fn a_page_of_another_site_and_a_rebound_name_are_refused() {
+    let server = Server::new();
+    let foreign = ask(server.address, "POST", "/files/", &[("Origin", "https://evil.example")]);
+    assert_eq!(
+        (foreign.status, &foreign.json()["code"]),
+        (403, &json!("origin_not_allowed"))
+    );
+    let own = format!("http://{}", server.address);
+    assert_eq!(ask(server.address, "GET", "/tasks", &[("Origin", &own)]).status, 200);
+}
+
+#[test]
+fn a_data_directory_has_one_process() {
+    let server = Server::new();
+    let data = server.home.path().join("data");
+    let second = run(
+        server.home.path(),
+        ["dev", "--listen", "127.0.0.1:0", "--data-dir", data.to_str().unwrap()],
+    );
+    assert_eq!(second.code, Some(1));
+    assert!(second.err.contains("in use by another process"), "{}", second.err);
+    assert_eq!(second.out, "");
+}
+
+#[test]
+fn an_address_that_is_taken_is_said_so() {
+    let server = Server::new();
+    let data = server.home.path().join("other");
+    let listen = server.address.to_string();
+    let second = run(
+        server.home.path(),
+        ["dev", "--listen", &listen, "--data-dir", data.to_str().unwrap()],
+    );
+    assert_eq!(second.code, Some(1));
+    assert!(
+        second.err.contains(&listen) && second.err.contains("another program listens"),
+        "{}",
+        second.err
+    );
+}
+
+#[test]
+fn a_wrong_configuration_leaves_with_2_and_touches_nothing() {
+    let home = tempfile::tempdir().unwrap();
+    let (config, data) = (home.path().join("c.yaml"), home.path().join("data"));
+    let dev = |yaml: &str, more: &[&str]| {
+        std::fs::write(&config, yaml).unwrap();
+        let base = [
+            "dev",
+            "--data-dir",
+            data.to_str().unwrap(),
+            "--config",
+            config.to_str().unwrap(),
+        ];
+        let ended = run(home.path(), base.iter().chain(more));
+        assert_eq!(
+            (ended.code, ended.out.as_str()),
+            (Some(2), ""),
+            "{yaml} {more:?}: {}",
+            ended.err
+        );
+        assert!(!data.exists(), "{yaml} {more:?}");
+        ended.err
+    };
+    let listen = ["--listen", "127.0.0.1:0"];
+    assert!(dev("uplaod: {}\n", &listen).contains("uplaod"));
+    let unknown = dev("upload:\n  maxSize: 1\n", &listen);
+    assert!(
+        unknown.contains("maxSize") && unknown.contains("line 2") && unknown.contains("c.yaml"),
+        "{unknown}"
+    );
+    assert!(dev("auth: {hs256SecretFile: /nowhere}\n", &listen).contains("/nowhere"));
+    assert!(dev("", &["--listen", "0.0.0.0:0"]).contains("hs256SecretFile"));
+    assert!(dev("", &["--listen", "everywhere"]).contains("IP:PORT"));
+    assert!(dev("", &["--allow-origin", "*"]).contains("http://HOST"));
+}
+
+#[test]
+fn a_second_sigterm_ends_a_drain_at_once() {
+    let server = Server::new();
+    let data = server.home.path().join("second");
+    let process = start(
+        server.home.path(),
+        ["dev", "--listen", "127.0.0.1:0", "--data-dir", data.to_str().unwrap()],
+    );
+    let address: std::net::SocketAddr = crate::eventually("it is ready", || {
+        process.out().strip_prefix("ready on http://")?.trim().parse().ok()
+    });
+    // A request that never ends keeps the drain going.
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    let head = format!(
+        "POST /files/ HTTP/1.1\r\nHost: {address}\r\nContent-Length: 10\r\n\
+        Content-Type: multipart/form-data; boundary=x\r\n\r\n--x"
+    );
+    std::io::Write::write_all(&mut stream, head.as_bytes()).unwrap();
+    crate::eventually("the request is there", || {
+        let metrics = String::from_utf8(ask(address, "GET", "/metrics", &[]).body).unwrap();
+        metrics.contains("windlass_connections 2").then_some(())
+    });
+    process.terminate();
+    crate::eventually("it drains", || process.err().contains("draining").then_some(()));
+    process.terminate();
+    assert_eq!(process.wait().code, Some(130));
+}
