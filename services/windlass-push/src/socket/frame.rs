@@ -121,7 +121,7 @@ pub fn unmask(payload: &mut [u8], mask: [u8; 4]) {
     for chunk in chunks {
         *chunk = (u64::from_ne_bytes(*chunk) ^ wide).to_ne_bytes();
     }
-    for (byte, mask) in rest.iter_mut().zip(mask) {
+    for (byte, mask) in rest.iter_mut().zip(mask.into_iter().cycle()) {
         *byte ^= mask;
     }
 }
@@ -171,6 +171,17 @@ mod tests {
         assert_eq!(text(&[0; 126])[..4], [0x81, 126, 0, 126]);
         assert_eq!(text(&[0; 65_535])[..4], [0x81, 126, 255, 255]);
         assert_eq!(text(&[0; 65_536])[..10], [0x81, 127, 0, 0, 0, 0, 0, 1, 0, 0]);
+    }
+
+    #[test]
+    fn a_mask_covers_every_byte_of_every_length() {
+        let mask = [1, 2, 3, 4];
+        for length in 0..40 {
+            let mut payload: Vec<u8> = (0..length).collect();
+            unmask(&mut payload, mask);
+            let expected: Vec<u8> = (0..length).map(|at| at ^ mask[usize::from(at) % 4]).collect();
+            assert_eq!(payload, expected);
+        }
     }
 
     #[test]
