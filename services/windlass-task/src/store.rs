@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 pub use embedded::{Durability, EmbeddedStore, Options};
 
 use crate::change::{Change, Refusal};
-use crate::epoch::{Generation, Token};
+use crate::epoch::{Generation, Token, WriterEpoch};
 use crate::id::{Alias, Owner, TaskId, TaskKey, Tenant};
 use crate::record::{Creation, Record, Segment};
 use crate::status::Status;
@@ -56,6 +56,8 @@ pub struct Tombstone {
     pub stored: bool,
     /// The bytes that may still be stored.
     pub segments: Vec<Segment>,
+    /// The last writer epoch: whatever an epoch up to it has written may still be stored as well.
+    pub epoch: WriterEpoch,
     /// Other names under which the task was found.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub aliases: Vec<Alias>,
@@ -84,6 +86,7 @@ impl Tombstone {
             since: now,
             stored: true,
             segments: record.segments.clone(),
+            epoch: record.token.epoch,
             aliases: record.aliases.clone(),
             revision: record.revision,
         }

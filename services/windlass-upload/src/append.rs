@@ -261,8 +261,10 @@ impl Session {
     /// Gives the upload up: it will never complete, and its bytes are of no use.
     pub(crate) async fn fail(&mut self, reason: String) -> Result<(), Error> {
         self.commit(vec![Change::Fail { reason }]).await?;
-        let Record { key, segments, .. } = &self.record;
-        Ok(self.upload.storage().remove(key, segments).await?)
+        let Record {
+            key, segments, token, ..
+        } = &self.record;
+        Ok(self.upload.storage().remove(key, segments, token.epoch).await?)
     }
 
     fn released(&self, reason: Release) -> Error {

@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
-use windlass_task::{Record, Segment, TaskKey};
+use windlass_task::{Record, Segment, TaskKey, WriterEpoch};
 
 pub use disk::{Disk, Durability};
 pub use document::{Completion, Manifest};
@@ -94,11 +94,12 @@ pub trait Storage: Send + Sync + 'static {
     /// [`Error`], at once or in the stream.
     async fn read(&self, segments: &[Segment], range: Range<u64>) -> Result<Bytestream, Error>;
 
-    /// Removes all bytes and documents of a task. What is not there is removed already.
+    /// Removes all bytes and documents of a task, also what writers up to `epoch` wrote and never committed. What is
+    /// not there is removed already.
     ///
     /// # Errors
     /// [`Error`]; it must be tried again.
-    async fn remove(&self, key: &TaskKey, segments: &[Segment]) -> Result<(), Error>;
+    async fn remove(&self, key: &TaskKey, segments: &[Segment], epoch: WriterEpoch) -> Result<(), Error>;
 }
 
 /// Writes one run of an upload's bytes.

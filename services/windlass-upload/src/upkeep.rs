@@ -70,7 +70,10 @@ async fn look_after(upload: &Upload, key: &TaskKey) -> Result<bool, Error> {
 
 /// Removes what is stored of a task that is gone, and records that nothing is left.
 pub(crate) async fn remove_bytes(upload: &Upload, tombstone: &Tombstone) -> Result<(), Error> {
-    upload.storage().remove(&tombstone.key, &tombstone.segments).await?;
+    upload
+        .storage()
+        .remove(&tombstone.key, &tombstone.segments, tombstone.epoch)
+        .await?;
     let forget = Commit::present(tombstone.key.clone(), vec![Change::ForgetBytes]);
     upload.store().commit(forget).await?;
     Ok(())

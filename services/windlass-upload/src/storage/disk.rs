@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use serde::Serialize;
-use windlass_task::{Record, Segment, TaskKey};
+use windlass_task::{Record, Segment, TaskKey, WriterEpoch};
 
 use super::{Bytestream, Completion, Error, Manifest, Storage, Writer};
 
@@ -134,9 +134,10 @@ impl Storage for Disk {
         }
     }
 
-    async fn remove(&self, key: &TaskKey, segments: &[Segment]) -> Result<(), Error> {
+    async fn remove(&self, key: &TaskKey, segments: &[Segment], epoch: WriterEpoch) -> Result<(), Error> {
         let (disk, stem) = (self.clone(), Self::stem(key));
         let mut keys: Vec<String> = segments.iter().map(|segment| segment.key.clone()).collect();
+        keys.extend((1..=epoch.0).map(|epoch| format!("{stem}.{epoch}")));
         keys.push(format!("{stem}.completion.json"));
         // Last: while the manifest is there, what is left can be found by it.
         keys.push(format!("{stem}.manifest.json"));
