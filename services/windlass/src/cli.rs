@@ -4,9 +4,16 @@ use clap::{Parser, Subcommand};
 
 use crate::{dev, put, watch};
 
+const EXAMPLES: &str = "\
+Examples:
+  windlass dev                          serve on http://127.0.0.1:8080
+  windlass put video.mp4                upload to it; run it again after an interruption
+  windlass put *.iso --to https://up.example.com --give-up-after 1h
+  windlass watch TASK                   follow an upload by the id that put prints";
+
 /// Resumable uploads with live progress.
 #[derive(Debug, Parser)]
-#[command(name = "windlass", version, propagate_version = true, max_term_width = 100)]
+#[command(name = "windlass", version, propagate_version = true, max_term_width = 100, after_help = EXAMPLES)]
 pub struct Arguments {
     /// What to do.
     #[command(subcommand)]

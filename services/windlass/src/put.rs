@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::ArgAction;
-use indicatif::{HumanBytes, HumanCount};
+use indicatif::{BinaryBytes, HumanCount};
 use serde_json::json;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -116,7 +116,7 @@ pub async fn run(arguments: Arguments) -> ExitCode {
     };
     screen.end();
     let all = tally.done + tally.failed;
-    let sent = HumanBytes(tally.sent);
+    let sent = BinaryBytes(tally.sent);
     screen.tell(&format!(
         "{} of {} {} uploaded, {sent} sent in {}",
         HumanCount(tally.done),
@@ -218,15 +218,15 @@ async fn upload(path: &Path, run: &Run, screen: &Screen, json: bool) -> Option<u
         Err(error) => {
             let failure = Failure::lasting("cannot_open", with_causes(&error));
             run.log(path, "", 0, &failure, true);
-            screen.begin(&name, 0).fail(&failure.message);
+            screen.begin(path, 0).fail(&failure.message);
             return None;
         }
     };
     let begun = Instant::now();
-    let line = screen.begin(&name, source.size());
+    let line = screen.begin(path, source.size());
     match transfer::run(run, &source, &line).await {
         Ok(done) => {
-            line.finish(&format!("{} in {}", HumanBytes(done.bytes), show(begun.elapsed())));
+            line.finish(&format!("{} in {}", BinaryBytes(done.bytes), show(begun.elapsed())));
             screen.out(&completed(&name, &done, json));
             Some(done.sent)
         }

@@ -191,33 +191,21 @@ pub fn number(headers: &HeaderMap, name: &HeaderName) -> Option<u64> {
     headers.get(name)?.to_str().ok()?.trim().parse().ok()
 }
 
-/// Why a request brought no answer, without its URL, which may hold a key.
+/// Why a request brought no answer: the last cause, which is what a person can act on. Never the URL, which may hold
+/// a key.
 #[must_use]
 pub fn describe(error: &reqwest::Error) -> Failure {
-    // reqwest's own text is "error sending request for url (…)": what follows it tells more.
-    let mut text = String::new();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        text = if text.is_empty() {
-            error.to_string()
-        } else {
-            format!("{text}: {error}")
-        };
-        cause = error.source();
+    let mut root = std::error::Error::source(error);
+    while let Some(deeper) = root.and_then(std::error::Error::source) {
+        root = Some(deeper);
     }
-    let code = if error.is_connect() {
-        "no_connection"
+    let (code, what) = if error.is_connect() {
+        ("no_connection", "cannot connect")
     } else {
-        "connection_lost"
+        ("connection_lost", "connection lost")
     };
-    Failure::network(
-        code,
-        if text.is_empty() {
-            "the connection broke".to_owned()
-        } else {
-            text
-        },
-    )
+    let message = root.map_or_else(|| what.to_owned(), |root| format!("{what}: {root}"));
+    Failure::network(code, message)
 }
 
 /// RFC 9110 section 10.2.3: seconds or a date.

@@ -117,7 +117,7 @@ async fn follow(target: &Target, task: &str, give_up_after: Duration, view: &mut
         }
         match policy.failed(failure.kind(), begun.elapsed(), random::unit()) {
             Decision::Again(wait) => {
-                view.note(&format!("{}; again in {}", failure.message, show(wait)));
+                view.note(&format!("again in {}: {}", show(wait), failure.message));
                 tokio::time::sleep(wait).await;
             }
             Decision::GiveUp | Decision::Stop => return Err(failure),

@@ -1,16 +1,24 @@
 //! What a person sees on stderr: bars on a terminal, lines elsewhere, only failures with `--quiet`.
 
 use std::io::{IsTerminal as _, Write as _};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use indicatif::{HumanBytes, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{BinaryBytes, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// Without a terminal, how often a running file says where it is.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
 /// The longest name that a bar shows, columns.
-const NAME_COLUMNS: usize = 28;
+const NAME_COLUMNS: usize = 24;
+
+/// A bar with figures.
+const MOVING: &str = "{prefix:24} {bar:20.cyan/dim} {percent:>3} % {wide_msg}";
+
+/// Without the bar there is room for words on a terminal of 80 columns.
+const WAITING: &str = "{prefix:24} {percent:>3} % {wide_msg:.yellow}";
 
 /// How much is said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +44,8 @@ pub(crate) struct Line {
     size: u64,
     bars: MultiProgress,
     bar: ProgressBar,
+    /// Whether the bar shows a note in place of figures.
+    noted: AtomicBool,
     said: Mutex<Instant>,
 }
 
@@ -62,22 +72,23 @@ impl Screen {
         Self { mode, bars, total }
     }
 
-    /// A file begins.
-    pub(crate) fn begin(&self, name: &str, size: u64) -> Line {
-        let style = style(
-            "{prefix:28} {bar:24.cyan/dim} {percent:>3} % {binary_bytes:>11} of {binary_total_bytes:<11} {wide_msg}",
-        );
-        let bar = ProgressBar::new(size).with_style(style).with_prefix(shorten(name));
+    /// A file begins. `path` is how it was named, which lines repeat; the bar has room for its last part only.
+    pub(crate) fn begin(&self, path: &Path, size: u64) -> Line {
+        let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
+        let bar = ProgressBar::new(size)
+            .with_style(style(MOVING))
+            .with_prefix(shorten(&name));
         let bar = match &self.total {
             Some(total) => self.bars.insert_before(total, bar),
             None => self.bars.add(bar),
         };
         Line {
             mode: self.mode,
-            name: name.to_owned(),
+            name: path.display().to_string(),
             size,
             bars: self.bars.clone(),
             bar,
+            noted: AtomicBool::new(false),
             said: Mutex::new(Instant::now()),
         }
     }
@@ -116,29 +127,45 @@ impl Screen {
 }
 
 impl Line {
+    /// Sending begins at this offset; what was noted holds no longer.
+    pub(crate) fn go(&self, offset: u64) {
+        if self.noted.swap(false, Ordering::Relaxed) {
+            self.bar.set_style(style(MOVING));
+        }
+        self.bar.set_position(offset);
+        // Or what was there before would count as speed.
+        self.bar.reset_eta();
+        self.at(offset);
+    }
+
     /// Bytes up to here are sent or acknowledged.
     pub(crate) fn at(&self, offset: u64) {
         self.bar.set_position(offset);
-        if self.mode == Mode::Lines {
-            let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
-            if said.elapsed() >= LINE_EVERY {
-                *said = Instant::now();
-                eprintln!("{}: {} of {}", self.name, HumanBytes(offset), HumanBytes(self.size));
+        match self.mode {
+            Mode::Bars if !self.noted.load(Ordering::Relaxed) => {
+                let (at, size) = (BinaryBytes(offset), BinaryBytes(self.size));
+                self.bar
+                    .set_message(format!("{at} of {size}, {}/s", BinaryBytes(self.bar.per_sec() as u64)));
             }
+            Mode::Lines => {
+                let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+                if said.elapsed() >= LINE_EVERY {
+                    *said = Instant::now();
+                    eprintln!("{}: {} of {}", self.name, BinaryBytes(offset), BinaryBytes(self.size));
+                }
+            }
+            Mode::Bars | Mode::Quiet => {}
         }
     }
 
-    /// Says how it stands until that changes.
+    /// Says how it stands until sending goes on.
     pub(crate) fn note(&self, text: &str) {
+        self.noted.store(true, Ordering::Relaxed);
+        self.bar.set_style(style(WAITING));
         self.bar.set_message(text.to_owned());
         if self.mode == Mode::Lines {
             eprintln!("{}: {text}", self.name);
         }
-    }
-
-    /// What was noted holds no longer.
-    pub(crate) fn clear_note(&self) {
-        self.bar.set_message("");
     }
 
     /// Says something that stays on the screen.
@@ -148,10 +175,12 @@ impl Line {
         }
     }
 
-    /// Takes the bar away and leaves a line.
+    /// Takes the bar away and leaves a line, unless stdout's own line comes on the same terminal.
     pub(crate) fn finish(self, text: &str) {
         self.bar.finish_and_clear();
-        self.say(text);
+        if !std::io::stdout().is_terminal() {
+            self.say(text);
+        }
     }
 
     /// Takes the bar away and leaves a line, also when quiet.
@@ -200,10 +229,10 @@ mod tests {
     fn every_mode_can_draw() {
         for quiet in [true, false] {
             let screen = Screen::new(quiet, 2);
-            let line = screen.begin("a.bin", 100);
+            let line = screen.begin(Path::new("/x/a.bin"), 100);
             line.at(50);
             line.note("waiting");
-            line.clear_note();
+            line.go(60);
             line.finish("done");
             screen.count();
             screen.end();

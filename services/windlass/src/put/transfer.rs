@@ -231,7 +231,7 @@ impl Transfer<'_> {
     /// One PATCH with everything from `offset` on.
     async fn append(&mut self, location: Url, offset: u64) -> Result<Round, Failure> {
         self.meter.begin(offset, self.source.size());
-        self.line.clear_note();
+        self.line.go(offset);
         let body = self.source.body(offset, Arc::clone(&self.meter));
         let request = self
             .run
@@ -291,7 +291,7 @@ impl Transfer<'_> {
             None => format!("try {}", self.policy.failures()),
         };
         self.line
-            .note(&format!("{}; again in {} ({which})", failure.message, show(wait)));
+            .note(&format!("again in {} ({which}): {}", show(wait), failure.message));
         tokio::time::sleep(wait).await;
     }
 
@@ -405,6 +405,6 @@ fn stalled(stall: Stall) -> Failure {
     }
 }
 
-fn bytes(count: u64) -> indicatif::HumanBytes {
-    indicatif::HumanBytes(count)
+fn bytes(count: u64) -> indicatif::BinaryBytes {
+    indicatif::BinaryBytes(count)
 }
