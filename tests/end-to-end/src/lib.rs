@@ -17,4 +17,6 @@ pub mod tmpfs;
 pub mod token;
 pub mod tus;
 pub mod wait;
+pub mod watch;
+pub mod websocket;
 pub mod wire;

@@ -34,6 +34,8 @@ pub struct Settings {
     pub data: Option<PathBuf>,
     /// The soft limit of open files; the test's own when there is none.
     pub open_files: Option<u64>,
+    /// Whether it is started with port 0 and says itself where it listens. It cannot be started again there.
+    pub any_port: bool,
 }
 
 impl Settings {
@@ -69,9 +71,10 @@ impl Server {
     /// # Panics
     /// When it does not say that it is ready.
     pub async fn with(settings: Settings) -> Self {
+        let port = if settings.any_port { 0 } else { unused_port() };
         let mut server = Self {
             settings,
-            address: SocketAddr::from((Ipv4Addr::LOCALHOST, unused_port())),
+            address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
             child: None,
             stdout: Arc::default(),
             folder: TempDir::new().expect("a temporary folder can be made"),
@@ -84,6 +87,12 @@ impl Server {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The folder that it was started in, which holds its configuration, its log and, unless set otherwise, its data.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// Its data folder.
@@ -181,19 +190,24 @@ impl Server {
     async fn begin(&mut self) {
         let (listen, data) = (self.address.to_string(), self.data());
         self.spawn(&listen, &data);
-        let ready = format!("ready on http://{}", self.address);
         let (child, stdout) = (
             self.child.as_mut().expect("it was just started"),
             Arc::clone(&self.stdout),
         );
-        let ended = eventually(START_WITHIN, "the ready line on stdout", async || {
-            if lock(&stdout).contains(&ready) {
-                return Some(None);
-            }
-            child.try_wait().expect("a child can be waited for").map(Some)
+        let line = eventually(START_WITHIN, "the ready line on stdout", async || {
+            let line = lock(&stdout).first().cloned();
+            let ended = child.try_wait().expect("a child can be waited for");
+            line.map(Ok).or_else(|| ended.map(Err))
         })
         .await;
-        assert!(ended.is_none(), "the server ended instead of starting: {ended:?}");
+        let line = line.unwrap_or_else(|ended| panic!("the server ended instead of starting: {ended}"));
+        let address = line.strip_prefix("ready on http://").and_then(|text| text.parse().ok());
+        let address: SocketAddr = address.unwrap_or_else(|| panic!("no ready line: {line:?}"));
+        assert!(
+            address.port() > 0 && (self.settings.any_port || address == self.address),
+            "{line:?}"
+        );
+        self.address = address;
     }
 
     fn spawn(&mut self, listen: &str, data: &Path) {

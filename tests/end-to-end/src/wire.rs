@@ -129,6 +129,23 @@ impl Wire {
         Ok(rest)
     }
 
+    /// Reads exactly so many bytes.
+    ///
+    /// # Errors
+    /// When the connection ends before.
+    pub async fn take(&mut self, size: usize) -> io::Result<Vec<u8>> {
+        response::exactly(&mut self.stream, &mut self.buffer, size).await
+    }
+
+    /// Reads an answer's status, and then its body line by line as it comes. Lines of a chunked coding come with it.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub async fn lines(mut self) -> io::Result<(u16, Lines)> {
+        let (status, _) = response::read_head(&mut self.stream, &mut self.buffer).await?;
+        Ok((status, Lines(self)))
+    }
+
     /// Whether the server has neither closed nor sent anything that was not read. Does not wait.
     #[must_use]
     pub fn is_quiet(&self) -> bool {
@@ -142,6 +159,29 @@ impl Wire {
     #[must_use]
     pub fn start(self, request: Request, body: sending::Body) -> Sending {
         Sending::start(self, request, body)
+    }
+}
+
+/// The lines of an answer that is still coming.
+#[derive(Debug)]
+pub struct Lines(Wire);
+
+impl Lines {
+    /// The next line without its end; `None` when the connection has ended.
+    pub async fn next(&mut self) -> Option<String> {
+        let wire = &mut self.0;
+        loop {
+            if let Some(end) = wire.buffer.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = wire.buffer.drain(..=end).collect();
+                let line = String::from_utf8_lossy(&line).trim_end().to_owned();
+                // The last chunk: the stream has ended, though the connection may be kept.
+                return (line != "0").then_some(line);
+            }
+            match wire.stream.read_buf(&mut wire.buffer).await {
+                Ok(0) | Err(_) => return None,
+                Ok(_) => {}
+            }
+        }
     }
 }
 

@@ -125,7 +125,7 @@ async fn read_final<R: AsyncRead + Unpin>(reader: &mut R, buffer: &mut Vec<u8>, 
     }
 }
 
-async fn read_head<R: AsyncRead + Unpin>(
+pub(super) async fn read_head<R: AsyncRead + Unpin>(
     reader: &mut R,
     buffer: &mut Vec<u8>,
 ) -> io::Result<(u16, Vec<(String, String)>)> {
@@ -198,7 +198,11 @@ async fn read_chunked<R: AsyncRead + Unpin>(reader: &mut R, buffer: &mut Vec<u8>
     }
 }
 
-async fn exactly<R: AsyncRead + Unpin>(reader: &mut R, buffer: &mut Vec<u8>, size: usize) -> io::Result<Vec<u8>> {
+pub(super) async fn exactly<R: AsyncRead + Unpin>(
+    reader: &mut R,
+    buffer: &mut Vec<u8>,
+    size: usize,
+) -> io::Result<Vec<u8>> {
     while buffer.len() < size {
         more(reader, buffer).await?;
     }

@@ -1,3 +1,5 @@
 //! Harm done to the real `windlass dev`: killed, cut, starved, lied to. One binary, so that it is linked once.
 
+mod drain;
 mod kill;
+mod takeover;
