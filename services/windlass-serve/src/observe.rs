@@ -31,7 +31,8 @@ async fn run(State(metrics): State<Metrics>, request: Request, next: Next) -> Re
     let status = status.as_u16();
     let elapsed_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
     span.in_scope(|| {
-        if status >= 500 {
+        // 503 is how a busy or leaving server is meant to answer.
+        if status >= 500 && status != 503 {
             tracing::warn!(status, elapsed_ms, "request failed");
         } else {
             tracing::debug!(status, elapsed_ms, "request answered");

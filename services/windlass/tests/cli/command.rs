@@ -24,8 +24,12 @@ pub(crate) struct Ended {
 
 /// Starts `windlass` with its state under `home`.
 pub(crate) fn start<A: AsRef<OsStr>>(home: &Path, arguments: impl IntoIterator<Item = A>) -> Running {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_windlass"))
-        .args(arguments)
+    start_program(Command::new(env!("CARGO_BIN_EXE_windlass")).args(arguments), home)
+}
+
+/// Starts any program in the same surroundings.
+pub(crate) fn start_program(program: &mut Command, home: &Path) -> Running {
+    let mut child = program
         .env("XDG_STATE_HOME", home)
         .env_remove("WINDLASS_TOKEN")
         .env_remove("WINDLASS_LOG")

@@ -1,10 +1,15 @@
 //! `windlass dev` as a process: its one line, its exits, its refusals.
 
+use std::net::{SocketAddr, TcpStream};
+use std::process::Command;
+use std::time::Duration;
+
 use serde_json::json;
 
-use crate::command::{run, start};
+use crate::command::{run, start, start_program};
 use crate::http::ask;
 use crate::server::Server;
+use crate::{eventually, stays};
 
 #[test]
 fn dev_says_ready_in_one_line_and_leaves_with_0_on_sigterm() {
@@ -106,22 +111,53 @@ fn a_second_sigterm_ends_a_drain_at_once() {
         server.home.path(),
         ["dev", "--listen", "127.0.0.1:0", "--data-dir", data.to_str().unwrap()],
     );
-    let address: std::net::SocketAddr = crate::eventually("it is ready", || {
+    let address: SocketAddr = eventually("it is ready", || {
         process.out().strip_prefix("ready on http://")?.trim().parse().ok()
     });
     // A request that never ends keeps the drain going.
-    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    let mut stream = TcpStream::connect(address).unwrap();
     let head = format!(
         "POST /files/ HTTP/1.1\r\nHost: {address}\r\nContent-Length: 10\r\n\
         Content-Type: multipart/form-data; boundary=x\r\n\r\n--x"
     );
     std::io::Write::write_all(&mut stream, head.as_bytes()).unwrap();
-    crate::eventually("the request is there", || {
+    eventually("the request is there", || {
         let metrics = String::from_utf8(ask(address, "GET", "/metrics", &[]).body).unwrap();
         metrics.contains("windlass_connections 2").then_some(())
     });
     process.terminate();
-    crate::eventually("it drains", || process.err().contains("draining").then_some(()));
+    eventually("it drains", || process.err().contains("draining").then_some(()));
     process.terminate();
     assert_eq!(process.wait().code, Some(130));
+}
+
+#[test]
+fn a_process_out_of_file_descriptors_waits_for_some_and_serves_again() {
+    let home = tempfile::tempdir().unwrap();
+    let data = home.path().join("data");
+    let command = format!(
+        "ulimit -n 40 && exec {} dev --listen 127.0.0.1:0 --data-dir {}",
+        env!("CARGO_BIN_EXE_windlass"),
+        data.display()
+    );
+    let process = start_program(Command::new("sh").args(["-c", &command]), home.path());
+    let address: SocketAddr = eventually("it is ready", || {
+        process.out().strip_prefix("ready on http://")?.trim().parse().ok()
+    });
+    let idle: Vec<_> = (0..60).map(|_| TcpStream::connect(address).unwrap()).collect();
+    eventually("accepting fails", || {
+        process.err().contains("accept failed").then_some(())
+    });
+    // Pauses of 10, 20, 40 … ms: a loop that spins would have thousands of failures in this time.
+    stays(Duration::from_millis(500), "few accepts are tried", || {
+        process.err().matches("accept failed").count() < 20
+    });
+    drop(idle);
+    assert_eq!(ask(address, "GET", "/healthz", &[]).status, 200);
+    let metrics = String::from_utf8(ask(address, "GET", "/metrics", &[]).body).unwrap();
+    let failures = metrics
+        .lines()
+        .find_map(|line| line.strip_prefix("windlass_accept_errors_total "))
+        .unwrap();
+    assert!(failures.parse::<u32>().unwrap() > 0);
 }
