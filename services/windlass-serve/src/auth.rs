@@ -2,7 +2,7 @@
 //!
 //! A listener has one [`Authenticator`]. On loopback nobody logs in and everybody is [`Principal::local`]; elsewhere a
 //! JSON Web Token (RFC 7519) says who calls. [`Authenticator::layer`] puts the answer into the extensions of each
-//! request: always a [`Caller`], and the `Principal` itself when there is one. Keys by which tokens are verified are
+//! request: always a [`Caller`], and the `Principal` and [`Verified`] when there is one. Keys by which tokens are verified are
 //! behind [`Authenticator::verify`], so that public keys and key sets can come without a change to any caller.
 
 use std::net::SocketAddr;
@@ -16,7 +16,7 @@ use axum::response::{IntoResponse, Response};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use serde::Deserialize;
-use windlass_task::Principal;
+use windlass_task::{Principal, UnixMillis};
 
 use crate::metrics::Metrics;
 use crate::problem::Problem;
@@ -113,6 +113,15 @@ pub enum Authenticator {
     Hs256(Arc<Hs256>),
 }
 
+/// A principal and how long it is one: an extension of each request whose caller is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verified {
+    /// Who it is.
+    pub principal: Principal,
+    /// When its token ends; never where nobody logs in.
+    pub expires: Option<UnixMillis>,
+}
+
 /// Who sent a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Caller {
@@ -158,8 +167,16 @@ impl Authenticator {
     /// # Errors
     /// Why the token gives no principal.
     pub fn verify(&self, token: &str) -> Result<Principal, TokenError> {
+        self.verify_until(token).map(|verified| verified.principal)
+    }
+
+    /// The same, with the time at which the principal ends: a connection must not outlive its token.
+    ///
+    /// # Errors
+    /// Why the token gives no principal.
+    pub fn verify_until(&self, token: &str) -> Result<Verified, TokenError> {
         match self {
-            Self::Loopback => Ok(Principal::local()),
+            Self::Loopback => Ok(Verified::local()),
             Self::Hs256(hs256) => hs256.verify(token),
         }
     }
@@ -169,15 +186,25 @@ impl Authenticator {
         router.layer(middleware::from_fn_with_state((self.clone(), metrics), run))
     }
 
-    fn call(&self, method: &Method, path: &str, headers: &HeaderMap) -> Result<Caller, TokenError> {
+    /// Who calls; none where a path lets them come without a token.
+    fn call(&self, method: &Method, path: &str, headers: &HeaderMap) -> Result<Option<Verified>, TokenError> {
         let shown = match self {
-            Self::Loopback => return Ok(Caller::Known(Principal::local())),
+            Self::Loopback => return Ok(Some(Verified::local())),
             Self::Hs256(_) => bearer(headers),
         };
         match shown {
-            Ok(token) => self.verify(token).map(Caller::Known),
-            Err(TokenError::Missing) if demand(method, path) == Demand::Inside => Ok(Caller::Anonymous),
+            Ok(token) => self.verify_until(token).map(Some),
+            Err(TokenError::Missing) if demand(method, path) == Demand::Inside => Ok(None),
             Err(error) => Err(error),
+        }
+    }
+}
+
+impl Verified {
+    fn local() -> Self {
+        Self {
+            principal: Principal::local(),
+            expires: None,
         }
     }
 }
@@ -214,12 +241,17 @@ async fn run(
     next: Next,
 ) -> Response {
     match authenticator.call(request.method(), request.uri().path(), request.headers()) {
-        Ok(caller) => {
-            if let Caller::Known(principal) = &caller {
-                tracing::Span::current().record("tenant", principal.tenant.as_str());
-                request.extensions_mut().insert(principal.clone());
+        Ok(verified) => {
+            let extensions = request.extensions_mut();
+            match verified {
+                Some(verified) => {
+                    tracing::Span::current().record("tenant", verified.principal.tenant.as_str());
+                    extensions.insert(Caller::Known(verified.principal.clone()));
+                    extensions.insert(verified.principal.clone());
+                    extensions.insert(verified);
+                }
+                None => drop(extensions.insert(Caller::Anonymous)),
             }
-            request.extensions_mut().insert(caller);
             next.run(request).await
         }
         Err(error) => {

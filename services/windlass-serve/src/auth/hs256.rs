@@ -6,9 +6,9 @@ use std::path::Path;
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use serde::Deserialize;
-use windlass_task::{Principal, Right, Rights, Tenant};
+use windlass_task::{Principal, Right, Rights, Tenant, UnixMillis};
 
-use super::{Error, TokenError};
+use super::{Error, TokenError, Verified};
 
 /// The least length of a secret, bytes: a key at least as long as the hash (RFC 7518 section 3.2).
 pub(super) const SECRET_BYTES: usize = 32;
@@ -29,6 +29,8 @@ pub struct Hs256 {
 #[derive(Deserialize)]
 struct Claims {
     sub: String,
+    /// Seconds since the Unix epoch, which may have a fraction (RFC 7519 section 2).
+    exp: f64,
     tenant: Option<String>,
     rights: Option<Vec<Right>>,
 }
@@ -67,7 +69,7 @@ impl Hs256 {
         }
     }
 
-    pub(super) fn verify(&self, token: &str) -> Result<Principal, TokenError> {
+    pub(super) fn verify(&self, token: &str) -> Result<Verified, TokenError> {
         if token.len() > TOKEN_BYTES {
             return Err(TokenError::Invalid("too long"));
         }
@@ -80,7 +82,7 @@ impl Hs256 {
                 .parse()
                 .map_err(|_| TokenError::Invalid("the tenant claim is no tenant's name"))?,
         };
-        Ok(Principal {
+        let principal = Principal {
             tenant,
             owner: claims
                 .sub
@@ -89,6 +91,12 @@ impl Hs256 {
             rights: claims
                 .rights
                 .map_or(Rights::DEFAULT, |rights| rights.into_iter().collect()),
+        };
+        // It was checked to be no less than the present; a float beyond the integer's range becomes its end.
+        let expires = UnixMillis((claims.exp * 1_000.0) as u64);
+        Ok(Verified {
+            principal,
+            expires: Some(expires),
         })
     }
 }

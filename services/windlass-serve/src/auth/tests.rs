@@ -48,6 +48,18 @@ fn a_token_gives_tenant_owner_and_rights() {
 }
 
 #[test]
+fn a_token_says_until_when_it_holds() {
+    let end = later();
+    let expires = |exp: Value| {
+        let token = sign(&json!({"sub": "ann", "exp": exp}));
+        authenticator().verify_until(&token).unwrap().expires.unwrap().0
+    };
+    assert_eq!(expires(json!(end)), end * 1_000);
+    assert_eq!(expires(json!(end as f64 + 0.5)), end * 1_000 + 500);
+    assert_eq!(Authenticator::Loopback.verify_until("x").unwrap().expires, None);
+}
+
+#[test]
 fn another_algorithm_or_secret_is_refused() {
     let claims = json!({"sub": "ann", "exp": later()});
     assert!(invalid(&sign_as(Algorithm::HS256, b"another", &claims)).contains("signature"));
@@ -142,7 +154,7 @@ fn only_paths_that_carry_tokens_inside_may_come_without_one() {
     let authenticator = authenticator();
     let call = |method: Method, path| authenticator.call(&method, path, &HeaderMap::new());
     for path in ["/ws", "/events/x", "/connection/websocket", "/connection/sse"] {
-        assert_eq!(call(Method::GET, path), Ok(Caller::Anonymous), "{path}");
+        assert_eq!(call(Method::GET, path), Ok(None), "{path}");
     }
     for path in [
         "/files",
@@ -158,12 +170,15 @@ fn only_paths_that_carry_tokens_inside_may_come_without_one() {
     ] {
         assert_eq!(call(Method::GET, path), Err(TokenError::Missing), "{path}");
     }
-    assert_eq!(call(Method::OPTIONS, "/files"), Ok(Caller::Anonymous));
+    assert_eq!(call(Method::OPTIONS, "/files"), Ok(None));
     assert_eq!(
         Authenticator::Loopback
             .call(&Method::GET, "/files", &headers(&["Basic x"]))
             .unwrap(),
-        Caller::Known(Principal::local())
+        Some(Verified {
+            principal: Principal::local(),
+            expires: None
+        })
     );
 }
 
@@ -173,7 +188,7 @@ fn a_token_that_is_shown_is_verified_on_every_path() {
     let good = format!("bEaReR {}", sign(&json!({"sub": "ann", "exp": later()})));
     for path in ["/files", "/ws"] {
         let call = |values: &[&str]| authenticator.call(&Method::GET, path, &headers(values));
-        assert!(matches!(call(&[&good]), Ok(Caller::Known(_))), "{path}");
+        assert!(matches!(call(&[&good]), Ok(Some(_))), "{path}");
         for bad in [
             "",
             "Bearer",
