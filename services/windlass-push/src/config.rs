@@ -115,7 +115,7 @@ impl ChannelOptions {
             presence: true,
             allow_presence_for_client: true,
             allow_presence_for_subscriber: true,
-            history_size: 100,
+            history_size: 300,
             history_ttl: Some(Text(Duration::from_secs(300))),
         }
     }

@@ -3,6 +3,7 @@
 
 mod error;
 mod events;
+mod extract;
 mod tasks;
 mod websocket;
 

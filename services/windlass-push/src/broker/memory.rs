@@ -236,9 +236,8 @@ impl fmt::Debug for Memory {
 
 impl fmt::Debug for Network {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Network")
-            .field("streams", &self.streams)
-            .finish_non_exhaustive()
+        let (streams, bytes) = self.streams.size();
+        write!(f, "Network({streams} streams, {bytes} bytes)")
     }
 }
 

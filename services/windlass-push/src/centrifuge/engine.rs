@@ -250,6 +250,8 @@ impl Engine {
         if !matches!(self.state, State::Closed) {
             self.state = State::Closed;
             self.awaiting = None;
+            // What still comes for them goes nowhere.
+            self.subscriptions = Subscriptions::default();
             self.outputs.push_back(Output::Close(disconnect));
         }
     }

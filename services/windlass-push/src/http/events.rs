@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
@@ -12,6 +12,7 @@ use serde::Deserialize;
 use windlass_serve::{Caller, Problem};
 use windlass_task::Right;
 
+use super::extract::{Id, Parameters};
 use super::tasks::{allowed, task_key};
 use crate::channel::ChannelKey;
 use crate::connections::Place;
@@ -45,8 +46,8 @@ struct Stream {
 pub(super) async fn stream(
     State(push): State<Arc<Push>>,
     caller: Caller,
-    Path(id): Path<String>,
-    Query(query): Query<Token>,
+    Id(id): Id,
+    Parameters(query): Parameters<Token>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let caller = match query.token {

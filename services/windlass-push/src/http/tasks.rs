@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::{Deserialize, Serialize};
@@ -15,6 +15,7 @@ use windlass_task::operation::Operation;
 use windlass_task::{Entry, Principal, Right, TaskId, TaskKey, TaskView};
 
 use super::error::forbidden;
+use super::extract::{Id, Parameters, invalid_query};
 use crate::channel::ChannelKey;
 use crate::metrics::Transport;
 use crate::outbox::Outbox;
@@ -59,8 +60,8 @@ struct Line {
 pub(super) async fn show(
     State(push): State<Arc<Push>>,
     caller: Caller,
-    Path(id): Path<String>,
-    poll: Query<Poll>,
+    Id(id): Id,
+    Parameters(poll): Parameters<Poll>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let principal = allowed(&caller, Right::Watch)?;
@@ -118,7 +119,7 @@ async fn watch(
 pub(super) async fn list(
     State(push): State<Arc<Push>>,
     caller: Caller,
-    page: Query<Page>,
+    Parameters(page): Parameters<Page>,
 ) -> Result<Response, Problem> {
     let principal = allowed(&caller, Right::Watch)?;
     let view = push.view()?;
@@ -162,20 +163,12 @@ pub(super) async fn list(
 }
 
 /// `POST /tasks/<id>/pause`.
-pub(super) async fn pause(
-    State(push): State<Arc<Push>>,
-    caller: Caller,
-    Path(id): Path<String>,
-) -> Result<Response, Problem> {
+pub(super) async fn pause(State(push): State<Arc<Push>>, caller: Caller, Id(id): Id) -> Result<Response, Problem> {
     operate(&push, &caller, &id, Operation::Pause).await
 }
 
 /// `POST /tasks/<id>/resume`.
-pub(super) async fn resume(
-    State(push): State<Arc<Push>>,
-    caller: Caller,
-    Path(id): Path<String>,
-) -> Result<Response, Problem> {
+pub(super) async fn resume(State(push): State<Arc<Push>>, caller: Caller, Id(id): Id) -> Result<Response, Problem> {
     operate(&push, &caller, &id, Operation::Resume).await
 }
 
@@ -254,8 +247,4 @@ pub(super) fn task_key(principal: &Principal, id: &str) -> Result<TaskKey, Probl
         tenant: principal.tenant.clone(),
         id,
     })
-}
-
-fn invalid_query(detail: &'static str) -> Problem {
-    Problem::new(StatusCode::BAD_REQUEST, "invalid_query", detail)
 }

@@ -16,14 +16,13 @@ const SHARDS: usize = 16;
 
 /// The histories. At a bound the one that was not used for the longest time is forgotten whole, with its position:
 /// its clients then meet a new epoch and are told that they cannot recover.
-#[derive(Debug)]
 pub(super) struct Streams {
     shards: Box<[Shard]>,
     hasher: RandomState,
     options: Options,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Shard {
     streams: Mutex<HashMap<ChannelKey, Arc<Mutex<Stream>>>>,
     bytes: AtomicUsize,
@@ -72,6 +71,17 @@ impl Streams {
                 !stream.evicted
             });
         }
+    }
+
+    /// How many streams there are, and the bytes that they remember.
+    pub(super) fn size(&self) -> (usize, usize) {
+        let streams = self.shards.iter().map(|shard| lock(&shard.streams).len()).sum();
+        let bytes = self
+            .shards
+            .iter()
+            .map(|shard| shard.bytes.load(Ordering::Relaxed))
+            .sum();
+        (streams, bytes)
     }
 
     fn find_or_make(&self, shard: &Shard, channel: &ChannelKey, now: Instant) -> Arc<Mutex<Stream>> {
