@@ -209,24 +209,41 @@ test('the client goes on by itself after five kills in one upload of chunks', as
   assert.equal(await downloadedSha256(url), file.sha256);
 });
 
-test('of two clients on one URL the newest wins, and the file is whole', async (t) => {
+test('of two clients on one URL the newest wins, and the stale one can do no harm', async (t) => {
   const server = await startServer(t);
   const file = await randomFile(t, 48 * MIB);
   const gate = new Gate(16 * MIB);
-  const older = startUpload(server, file, { httpStack: stackThrough(gate), retryDelays: RETRY_DELAYS });
+  const older = startUpload(server, file, { httpStack: stackThrough(gate) });
   const url = await older.url;
   const acknowledged = await acknowledgedInTheMiddle(server, url, file);
 
-  const newer = startUpload(server, file, { uploadUrl: url, retryDelays: null });
+  const newer = startUpload(server, file, { uploadUrl: url });
   await within('the newer client', newer.done);
   goesOnFrom(acknowledged, newer.requests, file);
-  assert.equal(await downloadedSha256(url), file.sha256);
 
-  // What the older one still holds back is now let go; it must find the upload complete and change nothing.
+  // What the stale one still held back is now let go.
   gate.open();
-  await within('the older client', older.done);
-  assert.equal(older.requests.filter(({ method }) => method === 'POST').length, 1, 'created once');
+  await assert.rejects(within('the end of the stale client', older.done));
   assert.equal(await readOffset(url), file.size);
+  assert.equal(await downloadedSha256(url), file.sha256);
+});
+
+test('two clients that both insist on one URL both end, with the file whole', async (t) => {
+  const server = await startServer(t);
+  const file = await randomFile(t, 48 * MIB);
+  const gate = new Gate(16 * MIB);
+  const first = startUpload(server, file, { httpStack: stackThrough(gate), retryDelays: RETRY_DELAYS });
+  const url = await first.url;
+  await acknowledgedInTheMiddle(server, url, file);
+  const second = startUpload(server, file, { uploadUrl: url, retryDelays: RETRY_DELAYS });
+  gate.open();
+
+  await within('both clients', Promise.all([first.done, second.done]));
+  for (const { requests } of [first, second]) {
+    const offsets = requests.filter(({ method }) => method === 'PATCH').map(({ offset }) => offset);
+    assert.deepEqual(offsets, [...offsets].sort((a, b) => a - b), 'the offset never falls');
+  }
+  assert.equal(first.requests.filter(({ method }) => method === 'POST').length, 1, 'created once');
   assert.equal(await downloadedSha256(url), file.sha256);
 });
 
