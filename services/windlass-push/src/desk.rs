@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use windlass_serve::Caller;
-use windlass_serve::auth::TokenError;
+use windlass_serve::auth::{TokenError, Verified};
+use windlass_task::UnixMillis;
 
 use crate::channel::ChannelKey;
 use crate::client::{ClientId, Identity};
@@ -20,8 +20,8 @@ pub(crate) struct Desk {
     push: Arc<Push>,
     outbox: Arc<Outbox>,
     client: ClientId,
-    /// Who the connection is by the request that opened it.
-    caller: Caller,
+    /// Who the connection is by the request that opened it, if that showed a token.
+    shown: Option<Verified>,
     held: Mutex<HashMap<Slot, Held>>,
 }
 
@@ -33,12 +33,12 @@ struct Held {
 }
 
 impl Desk {
-    pub(crate) fn new(push: Arc<Push>, outbox: Arc<Outbox>, client: ClientId, caller: Caller) -> Arc<Self> {
+    pub(crate) fn new(push: Arc<Push>, outbox: Arc<Outbox>, client: ClientId, shown: Option<Verified>) -> Arc<Self> {
         Arc::new(Self {
             push,
             outbox,
             client,
-            caller,
+            shown,
             held: Mutex::default(),
         })
     }
@@ -98,17 +98,16 @@ impl Desk {
 
     fn authenticate(&self, token: &str) -> Result<Identity, TokenError> {
         let authenticator = self.push.authenticator();
-        match self.caller.principal() {
-            Some(principal) if token.is_empty() => Ok(Identity {
-                principal: principal.clone(),
-                expires_in: None,
-            }),
-            None if token.is_empty() && authenticator.demands_token() => Err(TokenError::Missing),
-            _ => Ok(Identity {
-                principal: authenticator.verify(token)?,
-                expires_in: None,
-            }),
-        }
+        let verified = match &self.shown {
+            Some(shown) if token.is_empty() => shown.clone(),
+            None if token.is_empty() && authenticator.demands_token() => return Err(TokenError::Missing),
+            Some(_) | None => authenticator.verify_until(token)?,
+        };
+        let expires_in = verified.expires.map(|expires| expires.since(UnixMillis::now()));
+        Ok(Identity {
+            principal: verified.principal,
+            expires_in,
+        })
     }
 
     async fn subscribe(&self, subscribe: Subscribe) -> Result<Start, Failure> {

@@ -3,17 +3,20 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use serde::Deserialize;
-use windlass_serve::{Caller, Problem};
-use windlass_task::Right;
+use tokio::time::Instant;
+use windlass_serve::Problem;
+use windlass_serve::auth::{TokenError, Verified};
+use windlass_task::{Right, UnixMillis};
 
 use super::extract::{Id, Parameters};
-use super::tasks::{allowed, task_key};
+use super::tasks::{permit, task_key};
 use crate::channel::ChannelKey;
 use crate::connections::Place;
 use crate::events::{HEARTBEAT, encode_publication};
@@ -38,6 +41,8 @@ struct Stream {
     ready: VecDeque<Bytes>,
     revision: u64,
     ended: bool,
+    /// When what the caller showed expires.
+    expires: Option<Instant>,
     _subscription: Subscription,
     _place: Place,
 }
@@ -45,16 +50,18 @@ struct Stream {
 /// `GET /events/<id>[?token=…]`: an `EventSource` cannot send headers.
 pub(super) async fn stream(
     State(push): State<Arc<Push>>,
-    caller: Caller,
+    shown: Option<Extension<Verified>>,
     Id(id): Id,
     Parameters(query): Parameters<Token>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let caller = match query.token {
-        Some(token) if caller == Caller::Anonymous => Caller::Known(push.authenticator().verify(&token)?),
-        Some(_) | None => caller,
+    let verified = match (shown, query.token) {
+        (Some(Extension(shown)), _) => shown,
+        (None, Some(token)) => push.authenticator().verify_until(&token)?,
+        (None, None) => return Err(TokenError::Missing.into()),
     };
-    let principal = allowed(&caller, Right::Watch)?;
+    let principal = &verified.principal;
+    permit(principal, Right::Watch)?;
     let key = task_key(principal, &id)?;
     let view = push.view()?;
 
@@ -82,6 +89,9 @@ pub(super) async fn stream(
         ready,
         revision,
         ended,
+        expires: verified
+            .expires
+            .and_then(|expires| Instant::now().checked_add(expires.since(UnixMillis::now()))),
         _subscription: subscription,
         _place: place,
     };
@@ -110,9 +120,11 @@ impl Stream {
             if self.ended {
                 return None;
             }
-            let interval = self.push.settings().rhythm.interval;
-            let item = tokio::time::timeout(interval, std::future::poll_fn(|cx| self.outbox.poll_take(cx)));
+            let beat = Instant::now() + self.push.settings().rhythm.interval;
+            let until = self.expires.map_or(beat, |expires| expires.min(beat));
+            let item = tokio::time::timeout_at(until, std::future::poll_fn(|cx| self.outbox.poll_take(cx)));
             match item.await {
+                Err(_) if self.expires.is_some_and(|expires| Instant::now() >= expires) => return None,
                 Err(_) => return Some(HEARTBEAT),
                 // Streams end on drain: a graceful shutdown would wait for them for ever.
                 Ok(Item::Order(_)) => return None,

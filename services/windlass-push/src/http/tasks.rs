@@ -231,10 +231,16 @@ fn names(known: &HeaderValue, tag: &str) -> bool {
 }
 
 /// The caller, if it has the right.
-pub(super) fn allowed(caller: &Caller, right: Right) -> Result<&Principal, Problem> {
+fn allowed(caller: &Caller, right: Right) -> Result<&Principal, Problem> {
     let principal = caller.principal().ok_or(windlass_serve::auth::TokenError::Missing)?;
+    permit(principal, right)?;
+    Ok(principal)
+}
+
+/// Whether the caller has the right.
+pub(super) fn permit(principal: &Principal, right: Right) -> Result<(), Problem> {
     if principal.may(right) {
-        Ok(principal)
+        Ok(())
     } else {
         Err(forbidden(right))
     }

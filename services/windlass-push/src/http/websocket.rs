@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
 use http::{HeaderValue, Request, StatusCode, header};
 use tokio::time::Instant;
-use windlass_serve::{Caller, Problem};
+use windlass_serve::Problem;
+use windlass_serve::auth::Verified;
 
 use crate::centrifuge::codec::Codec;
 use crate::centrifuge::session::Centrifuge;
@@ -27,26 +29,26 @@ const CENTRIFUGE_PROTOCOLS: [&str; 1] = ["centrifuge-json"];
 /// `GET /connection/websocket`.
 pub(super) async fn centrifuge(
     State(push): State<Arc<Push>>,
-    caller: Caller,
+    shown: Option<Extension<Verified>>,
     request: Request<Body>,
 ) -> Result<Response, Problem> {
     let (response, opening) = handshake::accept(request, &CENTRIFUGE_PROTOCOLS)?;
     let client = ClientId::random();
     let settings = Arc::clone(push.settings());
     let session = Centrifuge::new(client, Codec::Json, settings, Instant::now().into_std(), jitter());
-    converse(push, opening, session, client, caller, Transport::Centrifuge);
+    converse(push, opening, session, client, shown, Transport::Centrifuge);
     Ok(response)
 }
 
 /// `GET /ws`.
 pub(super) async fn plain(
     State(push): State<Arc<Push>>,
-    caller: Caller,
+    shown: Option<Extension<Verified>>,
     request: Request<Body>,
 ) -> Result<Response, Problem> {
     let (response, opening) = handshake::accept(request, &[])?;
     let session = Plain::new(Arc::clone(push.settings()), Instant::now().into_std(), jitter());
-    converse(push, opening, session, ClientId::random(), caller, Transport::Plain);
+    converse(push, opening, session, ClientId::random(), shown, Transport::Plain);
     Ok(response)
 }
 
@@ -55,7 +57,7 @@ fn converse<S: Session + 'static>(
     opening: Opening,
     session: S,
     client: ClientId,
-    caller: Caller,
+    shown: Option<Extension<Verified>>,
     transport: Transport,
 ) {
     tokio::spawn(async move {
@@ -68,7 +70,12 @@ fn converse<S: Session + 'static>(
         };
         let outbox = Arc::new(Outbox::new(push.settings().queue_bytes_max));
         let _place = push.connections().add(&outbox, transport, push.metrics());
-        let desk = Desk::new(Arc::clone(&push), Arc::clone(&outbox), client, caller);
+        let desk = Desk::new(
+            Arc::clone(&push),
+            Arc::clone(&outbox),
+            client,
+            shown.map(|Extension(shown)| shown),
+        );
         Box::pin(Driver::new(push, socket, session, desk, outbox).run()).await;
     });
 }

@@ -117,7 +117,7 @@ fn comings_and_goings_of_many_threads_lose_nobody() {
             let (hub, news) = (&hub, &news);
             scope.spawn(move || {
                 for round in 0..500 {
-                    let outbox = Arc::new(Outbox::new(9_999));
+                    let outbox = Arc::new(Outbox::new(usize::MAX / 4));
                     let subscription = hub.subscribe(news, &outbox, Slot(round), CENTRIFUGE);
                     hub.publish(news, &publication(u64::from(round)));
                     assert!(
