@@ -94,14 +94,15 @@ impl Push {
     }
 
     /// Does what nobody asks for: brings tasks' values to their channels, forgets what is over its time, and once
-    /// `shutdown` drains asks every connection to leave. Returns when all have been asked.
+    /// `shutdown` drains asks every connection to leave. Goes on until it is dropped: who is leaving misses nothing
+    /// until it has left.
     pub async fn run(&self, shutdown: Shutdown) {
-        tokio::select! {
-            () = self.bring_values() => {}
-            () = self.interest.tidy(&self.hub, &*self.broker) => {}
-            () = self.maintain() => {}
-            () = self.drain(&shutdown) => {}
-        }
+        tokio::join!(
+            self.bring_values(),
+            self.interest.tidy(&self.hub, &*self.broker),
+            self.maintain(),
+            self.drain(&shutdown),
+        );
     }
 
     async fn bring_values(&self) {
