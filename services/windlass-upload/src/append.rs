@@ -32,6 +32,8 @@ pub(crate) struct Session {
     lead: Vec<Change>,
     /// As last committed; before the first commit of a new task, as it will be.
     record: Record,
+    /// Whether the task has a record, or may have one: false until the first commit of a new task.
+    recorded: bool,
     writer: Box<dyn Writer>,
     /// Bytes taken since the last checkpoint, and when the first of them came.
     unsaved: u64,
@@ -80,6 +82,7 @@ impl Session {
         Ok(Self {
             upload,
             hold,
+            recorded: expected != Expected::Absent,
             expected,
             lead,
             record,
@@ -98,6 +101,15 @@ impl Session {
         self.upload.metrics.append_began();
         let taken = self.take_body(body, admission).await;
         self.upload.metrics.append_ended();
+        let kept = self.keep(taken).await;
+        if kept.is_err() {
+            self.discard_unrecorded().await;
+        }
+        kept
+    }
+
+    /// Saves what was taken, where it may be saved.
+    async fn keep(&mut self, taken: Result<(), Error>) -> Result<(), Error> {
         match taken {
             Ok(()) => self.save().await,
             // Nothing that is not acknowledged is kept of a body that is too long.
@@ -113,6 +125,20 @@ impl Session {
                     other => other,
                 })
             }
+        }
+    }
+
+    /// Removes what is stored of a task that has no record, which nobody could find again.
+    async fn discard_unrecorded(&mut self) {
+        if self.recorded {
+            return;
+        }
+        let Record { key, token, .. } = &self.record;
+        if let Err(error) = self.upload.storage().remove(key, &[], token.epoch).await {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "bytes of a refused creation stay"
+            );
         }
     }
 
@@ -225,6 +251,7 @@ impl Session {
             commit.changes = changes;
             outcome = self.upload.commit(commit).await?;
         }
+        self.recorded |= matches!(outcome, Outcome::Committed(_) | Outcome::Unknown);
         match outcome {
             Outcome::Committed(Entry::Live(record)) => {
                 self.expected = Expected::Holder {
@@ -260,6 +287,9 @@ impl Session {
 
     /// Gives the upload up: it will never complete, and its bytes are of no use.
     pub(crate) async fn fail(&mut self, reason: String) -> Result<(), Error> {
+        if !self.recorded {
+            return Ok(());
+        }
         self.commit(vec![Change::Fail { reason }]).await?;
         let Record {
             key, segments, token, ..
@@ -283,6 +313,25 @@ impl Session {
                 length: length.unwrap_or_default(),
             }
             .into(),
+        }
+    }
+}
+
+/// Reads the body of an append to an upload of `length` bytes that are all there: it may have no byte.
+pub(crate) async fn take_nothing<E>(
+    upload: &Upload,
+    body: impl Stream<Item = Result<Bytes, E>>,
+    length: u64,
+) -> Result<(), Error> {
+    let idle = upload.config.idle_timeout;
+    let mut body = pin!(body);
+    loop {
+        match tokio::time::timeout(idle, body.next()).await {
+            Err(_) => return Err(Error::AwaitBody { after: idle }),
+            Ok(None) => return Ok(()),
+            Ok(Some(Err(_))) => return Err(Error::ReadBody),
+            Ok(Some(Ok(piece))) if piece.is_empty() => {}
+            Ok(Some(Ok(_))) => return Err(Rejection::BeyondLength { length }.into()),
         }
     }
 }

@@ -16,7 +16,7 @@ use windlass_task::change::Change;
 use windlass_task::record::Creation;
 use windlass_task::{Commit, Entry, Outcome, Principal, Protocol, Record, Right, TaskId, TaskKey, WriteKey};
 
-use crate::append::Session;
+use crate::append::{self, Session};
 use crate::error::Error;
 use crate::location::{Target, location};
 use crate::service::{Upload, failure};
@@ -43,7 +43,11 @@ async fn mark(mut response: Response) -> Response {
 }
 
 async fn collection(State(upload): State<Arc<Upload>>, caller: Caller, request: Request) -> Response {
-    answer(create_uploads(upload, caller, request).await)
+    let done = match as_meant(request) {
+        Ok(request) => create_uploads(upload, caller, request).await,
+        Err(error) => Err(error),
+    };
+    done.unwrap_or_else(IntoResponse::into_response)
 }
 
 async fn resource(
@@ -64,8 +68,10 @@ async fn keyed_resource(
     use_upload(upload, Target::read(&tenant, &id, Some(&key)), caller, request).await
 }
 
-fn answer(result: Result<Response, Error>) -> Response {
-    result.unwrap_or_else(IntoResponse::into_response)
+/// The request under the method that it means.
+fn as_meant(mut request: Request) -> Result<Request, Error> {
+    *request.method_mut() = tus::meant_method(request.method(), request.headers())?;
+    Ok(request)
 }
 
 fn permitted(caller: &Caller) -> Result<Principal, Error> {
@@ -152,6 +158,10 @@ async fn create_upload(
 }
 
 async fn use_upload(upload: Arc<Upload>, target: Option<Target>, caller: Caller, request: Request) -> Response {
+    let request = match as_meant(request) {
+        Ok(request) => request,
+        Err(error) => return error.into_response(),
+    };
     let is_head = request.method() == Method::HEAD;
     let done = match target {
         Some(target) => use_target(upload, target, caller, request).await,
@@ -220,6 +230,8 @@ async fn append_body(
     let (hold, record) = upload.hold(&principal, &target).await?;
     let admission = tus::admit_append(&record, &append, upload.config.max_size)?;
     if record.status.is_final() {
+        drop(hold);
+        append::take_nothing(&upload, data(body), record.received).await?;
         return Ok(record);
     }
     let mut session = Session::resume(Arc::clone(&upload), hold, record, admission).await?;

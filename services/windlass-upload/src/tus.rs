@@ -9,7 +9,7 @@ pub(crate) mod response;
 
 use windlass_task::{Finish, Metadata, Record, Status};
 
-pub use request::{Head, parse};
+pub use request::{Head, meant_method, parse};
 
 /// The one protocol version that is spoken.
 pub const VERSION: &str = "1.0.0";

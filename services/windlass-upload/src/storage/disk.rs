@@ -68,9 +68,15 @@ impl Disk {
         let path = self.path(key);
         let draft = self.path(&format!("{key}.draft"));
         let mut file = create(&draft, true)?;
-        file.write_all(&text)
-            .map_err(|source| failed("write", &draft, source))?;
-        self.sync(&file, &draft)?;
+        let written = file
+            .write_all(&text)
+            .map_err(|source| failed("write", &draft, source))
+            .and_then(|()| self.sync(&file, &draft));
+        if written.is_err() {
+            // A full disk is not to be filled further with what nobody will read.
+            let _ = std::fs::remove_file(&draft);
+        }
+        written?;
         let linked = std::fs::hard_link(&draft, &path);
         std::fs::remove_file(&draft).map_err(|source| failed("remove", &draft, source))?;
         match linked {

@@ -23,9 +23,22 @@ const UPLOAD_LENGTH: HeaderName = HeaderName::from_static("upload-length");
 const UPLOAD_DEFER_LENGTH: HeaderName = HeaderName::from_static("upload-defer-length");
 const UPLOAD_METADATA: HeaderName = HeaderName::from_static("upload-metadata");
 const UPLOAD_OFFSET: HeaderName = HeaderName::from_static("upload-offset");
+const METHOD_OVERRIDE: HeaderName = HeaderName::from_static("x-http-method-override");
 
 /// The largest number that a size header may have: sizes are kept as signed 64-bit integers by some stores.
 const SIZE_MAX: u64 = i64::MAX as u64;
+
+/// The method that a request means: tus 1.0.0 has it in `X-HTTP-Method-Override` where a browser, a proxy or a firewall
+/// lets only some methods through.
+///
+/// # Errors
+/// The [`Rejection`] to answer with.
+pub fn meant_method(sent: &Method, headers: &HeaderMap) -> Result<Method, Rejection> {
+    match text(headers, &METHOD_OVERRIDE, "X-HTTP-Method-Override")? {
+        None => Ok(sent.clone()),
+        Some(name) => name.parse().map_err(|_| Rejection::Method),
+    }
+}
 
 /// Reads what a request asks for. `max_size` is the largest upload in bytes that is taken.
 ///
