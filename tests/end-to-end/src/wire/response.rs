@@ -1,6 +1,6 @@
 //! Answers, read as strictly as a test can ask for.
 
-use std::io;
+use std::{fmt, io};
 
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
@@ -9,9 +9,11 @@ use super::ANSWER_WITHIN;
 
 /// No answer's head is longer, bytes; a longer one is no answer.
 const HEAD_MAX: usize = 64 * 1024;
+/// How much of a body a failed test shows, characters.
+const BODY_SHOWN: usize = 500;
 
 /// An answer with its whole body.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Response {
     /// The status.
     pub status: u16,
@@ -21,6 +23,18 @@ pub struct Response {
     pub body: Vec<u8>,
     /// The interim statuses that came before it.
     pub interim: Vec<u16>,
+}
+
+impl fmt::Debug for Response {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let body: String = self.text().chars().take(BODY_SHOWN).collect();
+        f.debug_struct("Response")
+            .field("interim", &self.interim)
+            .field("status", &self.status)
+            .field("headers", &self.headers)
+            .field("body", &body)
+            .finish()
+    }
 }
 
 impl Response {
