@@ -42,7 +42,9 @@ pub fn start(format: Format) {
         Format::Text => registry
             .with(layer.with_ansi(std::io::stderr().is_terminal()))
             .try_init(),
-        Format::Json => registry.with(layer.json().flatten_event(true)).try_init(),
+        Format::Json => registry
+            .with(layer.json().flatten_event(true).with_span_list(false))
+            .try_init(),
     };
     if let (Ok(()), Some(error)) = (started, refused) {
         tracing::warn!(variable = VARIABLE, %error, "log filter not understood, using the default");

@@ -322,7 +322,7 @@ async fn a_client_that_reads_nothing_is_cut_off() {
 }
 
 #[tokio::test]
-async fn a_drain_lets_a_running_request_finish_and_closes_idle_connections_at_once() {
+async fn a_drain_lets_a_running_request_finish_and_closes_idle_connections() {
     let (started, running) = oneshot::channel::<()>();
     let started = Arc::new(std::sync::Mutex::new(Some(started)));
     let finish = Arc::new(Notify::new());
@@ -360,6 +360,22 @@ async fn a_drain_lets_a_running_request_finish_and_closes_idle_connections_at_on
     assert!(answer.ends_with("finished"), "{answer}");
     assert!(answer.to_ascii_lowercase().contains("connection: close"), "{answer}");
     drop(slow);
+    assert_eq!(server.drained().await, Drained::Clean);
+}
+
+#[tokio::test]
+async fn a_request_that_crosses_the_beginning_of_a_drain_is_answered() {
+    let server = Server::start(hello(), Options::default()).await;
+    let (mut kept, mut fresh) = (server.connect().await, server.connect().await);
+    ask(&mut kept, GET).await;
+    eventually("both are accepted", || server.tracker.count() == 2).await;
+    server.shutdown.begin();
+    for stream in [&mut kept, &mut fresh] {
+        assert!(ask(stream, GET).await.ends_with("hello"));
+    }
+    for mut stream in [kept, fresh] {
+        assert_eq!(read_all(&mut stream).await, "", "closed after it");
+    }
     assert_eq!(server.drained().await, Drained::Clean);
 }
 

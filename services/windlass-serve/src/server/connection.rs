@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use http::Request;
@@ -17,6 +18,10 @@ use super::body::Stalling;
 use crate::shutdown::Shutdown;
 use crate::socket::Socket;
 use crate::tracker::{Guard, Tracker};
+
+/// How long idle connections stay open when the drain begins, for requests that are on their way: hyper closes what is
+/// idle without looking, and behind a proxy that is a 502, which makes some tus clients start from zero.
+const ON_ITS_WAY: Duration = Duration::from_millis(100);
 
 /// What a handler can know of the connection its request came by: an extension of every request.
 #[derive(Debug, Clone)]
@@ -55,10 +60,13 @@ pub(super) async fn drive(socket: Socket, router: Router, options: Arc<Options>,
     let mut connection = pin!(connection);
     let result = tokio::select! {
         result = connection.as_mut() => result,
-        () = shutdown.draining() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
+        () = shutdown.draining() => tokio::select! {
+            result = connection.as_mut() => result,
+            () = tokio::time::sleep(ON_ITS_WAY) => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        },
     };
     if let Err(error) = result {
         // Clients that go away, time out or speak garbage are everyday life, and hyper has answered what it could.

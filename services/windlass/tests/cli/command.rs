@@ -24,15 +24,18 @@ pub(crate) struct Ended {
 
 /// Starts `windlass` with its state under `home`.
 pub(crate) fn start<A: AsRef<OsStr>>(home: &Path, arguments: impl IntoIterator<Item = A>) -> Running {
-    start_program(Command::new(env!("CARGO_BIN_EXE_windlass")).args(arguments), home)
+    let mut program = Command::new(env!("CARGO_BIN_EXE_windlass"));
+    program
+        .args(arguments)
+        .env_remove("WINDLASS_TOKEN")
+        .env_remove("WINDLASS_LOG");
+    start_program(&mut program, home)
 }
 
-/// Starts any program in the same surroundings.
+/// Starts any program with its state under `home`.
 pub(crate) fn start_program(program: &mut Command, home: &Path) -> Running {
     let mut child = program
         .env("XDG_STATE_HOME", home)
-        .env_remove("WINDLASS_TOKEN")
-        .env_remove("WINDLASS_LOG")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

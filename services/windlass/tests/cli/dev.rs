@@ -161,3 +161,65 @@ fn a_process_out_of_file_descriptors_waits_for_some_and_serves_again() {
         .unwrap();
     assert!(failures.parse::<u32>().unwrap() > 0);
 }
+
+#[test]
+fn no_level_of_the_log_shows_a_key_a_token_or_a_payload() {
+    let home = tempfile::tempdir().unwrap();
+    let data = home.path().join("data");
+    let mut program = Command::new(env!("CARGO_BIN_EXE_windlass"));
+    program.args([
+        "dev",
+        "--log-format",
+        "json",
+        "--listen",
+        "127.0.0.1:0",
+        "--data-dir",
+        data.to_str().unwrap(),
+    ]);
+    let process = start_program(program.env("WINDLASS_LOG", "trace"), home.path());
+    let address: SocketAddr = eventually("it is ready", || {
+        process.out().strip_prefix("ready on http://")?.trim().parse().ok()
+    });
+    let file = home.path().join("x.txt");
+    std::fs::write(&file, "the-secret-payload").unwrap();
+    let to = format!("http://{address}");
+    let put = run(
+        home.path(),
+        [
+            "put",
+            file.to_str().unwrap(),
+            "--to",
+            &to,
+            "--json",
+            "--token",
+            "the.secret.token",
+        ],
+    );
+    let put: serde_json::Value = serde_json::from_str(&put.out).unwrap();
+    let path = put["location"].as_str().unwrap().strip_prefix(&to).unwrap();
+    let key = path.rsplit('/').next().unwrap();
+    let task = put["taskId"].as_str().unwrap();
+    assert_eq!(ask(address, "GET", path, &[]).status, 200);
+    assert_eq!(
+        ask(address, "GET", &format!("/events/{task}?token=the.secret.token"), &[]).status,
+        200
+    );
+    // A wrong key is as secret as a right one: it may be right with its last letter lost.
+    assert_eq!(
+        ask(address, "HEAD", &path[..path.len() - 1], &[("Tus-Resumable", "1.0.0")]).status,
+        404
+    );
+    assert_eq!(ask(address, "GET", &format!("/no/such/{key}"), &[]).status, 404);
+    process.terminate();
+    let log = process.wait().err;
+    assert!(
+        log.lines().count() > 5 && log.contains("/files/{tenant}/{id}/{key}"),
+        "{log}"
+    );
+    for secret in [&key[..key.len() - 1], "the.secret.token", "the-secret-payload"] {
+        assert!(!log.contains(secret), "{secret} in\n{log}");
+    }
+    for line in log.lines() {
+        serde_json::from_str::<serde_json::Value>(line).unwrap();
+    }
+}
