@@ -95,15 +95,13 @@ impl Server {
     pub(crate) fn file(&self, name: &str, bytes: usize) -> PathBuf {
         let path = self.home.path().join(name);
         let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-        let content: Vec<u8> = std::iter::repeat_with(|| {
+        let mut content = vec![0; bytes];
+        for piece in content.chunks_mut(8) {
             state ^= state << 13;
             state ^= state >> 7;
             state ^= state << 17;
-            state.to_le_bytes()
-        })
-        .flatten()
-        .take(bytes)
-        .collect();
+            piece.copy_from_slice(&state.to_le_bytes()[..piece.len()]);
+        }
         std::fs::write(&path, content).unwrap();
         path
     }
