@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::body::Body;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
@@ -52,20 +53,27 @@ async fn collection(State(upload): State<Arc<Upload>>, caller: Caller, request: 
 
 async fn resource(
     State(upload): State<Arc<Upload>>,
-    Path((tenant, id)): Path<(String, String)>,
+    path: Result<Path<(String, String)>, PathRejection>,
     caller: Caller,
     request: Request,
 ) -> Response {
-    use_upload(upload, Target::read(&tenant, &id, None), caller, request).await
+    // A path that is no UTF-8 names nothing, as one that is outside the grammar.
+    let target = path
+        .ok()
+        .and_then(|Path((tenant, id))| Target::read(&tenant, &id, None));
+    use_upload(upload, target, caller, request).await
 }
 
 async fn keyed_resource(
     State(upload): State<Arc<Upload>>,
-    Path((tenant, id, key)): Path<(String, String, String)>,
+    path: Result<Path<(String, String, String)>, PathRejection>,
     caller: Caller,
     request: Request,
 ) -> Response {
-    use_upload(upload, Target::read(&tenant, &id, Some(&key)), caller, request).await
+    let target = path
+        .ok()
+        .and_then(|Path((tenant, id, key))| Target::read(&tenant, &id, Some(&key)));
+    use_upload(upload, target, caller, request).await
 }
 
 /// The request under the method that it means.
