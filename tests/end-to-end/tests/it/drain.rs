@@ -8,7 +8,7 @@ use end_to_end::server::{Server, Settings};
 use end_to_end::tus::{Client, SOON};
 use end_to_end::wait::eventually;
 use end_to_end::watch::Watcher;
-use end_to_end::websocket::Socket;
+use end_to_end::websocket::{Message, Socket};
 use end_to_end::wire::{Body, Ending, Pace, Request};
 use rustix::process::Signal;
 use serde_json::json;
@@ -238,4 +238,29 @@ async fn a_stopped_server_goes_on_where_it_was_when_it_is_continued() {
         Ending::Broken(error) => panic!("{error}"),
     }
     client.verify(&upload).await;
+}
+#[tokio::test]
+async fn a_message_after_the_word_to_reconnect_is_still_answered() {
+    let server = Server::with(Settings {
+        config: "push: { drain: { grace: 3s } }".to_owned(),
+        ..Settings::default()
+    })
+    .await;
+    let client = Client::of(&server);
+    let upload = client.create(Content::new(7, 100)).await;
+    let mut socket = Socket::open(&client, "/ws").await;
+    socket
+        .send_json(&json!({ "type": "join", "fileId": upload.task }))
+        .await;
+    assert_eq!(socket.next_json().await["progress"], 0);
+    server.signal(Signal::TERM);
+    assert_eq!(socket.next_json().await["type"], "reconnect");
+    socket
+        .send_json(&json!({ "type": "join", "fileId": upload.task }))
+        .await;
+    let value = socket.next_json().await;
+    assert_eq!(value["progress"], 0, "{value}");
+    while let Some(message) = socket.next().await {
+        assert!(!matches!(message, Message::Text(_)), "{message:?}");
+    }
 }

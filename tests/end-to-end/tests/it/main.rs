@@ -2,5 +2,7 @@
 
 mod bad_input;
 mod drain;
+mod framing;
 mod kill;
+mod paths;
 mod takeover;
