@@ -135,6 +135,18 @@ impl Push {
             .await;
     }
 
+    /// How many clients are connected by any transport.
+    #[must_use]
+    pub fn connection_count(&self) -> usize {
+        self.connections.count()
+    }
+
+    /// The bytes that wait for all of them.
+    #[must_use]
+    pub fn queue_bytes(&self) -> usize {
+        self.connections.queue_bytes()
+    }
+
     pub(crate) fn settings(&self) -> &Arc<Settings> {
         &self.settings
     }

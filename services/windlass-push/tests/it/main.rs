@@ -1,0 +1,12 @@
+//! The push service over real sockets, on a real embedded store.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod adversary;
+mod drain;
+mod liveness;
+mod server;
+mod slow;
+mod socket;
+mod tasks;
+mod tokens;

@@ -1,0 +1,135 @@
+//! Clients that do not read what they asked for: their queues stay within the bound, and nobody else waits for them.
+
+use super::server::{DEADLINE, Server};
+use super::socket::{Client, Frame, publish, subscriber};
+
+const QUEUE: usize = 256 * 1024;
+
+#[tokio::test]
+async fn a_reader_that_stops_loses_its_stream_and_is_told_so_and_nobody_waits_for_it() {
+    let server = Server::with(|plan| plan.settings.queue_bytes_max = QUEUE).await;
+    let mut slow = subscriber(server.address, "flood").await;
+    let mut quick = subscriber(server.address, "flood").await;
+    let data = format!("\"{}\"", "x".repeat(10_000));
+    // Far more than the socket buffers of a loopback connection and the queue hold together.
+    let count = 2_000;
+    let mut heard = 0;
+    for _ in 0..count {
+        quick
+            .send(&format!(r#"{{"id":9,"publish":{{"channel":"flood","data":{data}}}}}"#))
+            .await;
+        let mut replied = false;
+        while !replied || heard == 0 {
+            let text = quick.text().await;
+            replied |= text.contains(r#""id":9"#);
+            heard += usize::from(text.contains(r#""pub""#));
+        }
+        assert!(
+            server.push.queue_bytes() <= 2 * QUEUE + 64 * 1024,
+            "{} bytes wait",
+            server.push.queue_bytes()
+        );
+    }
+    while heard < count {
+        heard += usize::from(quick.text().await.contains(r#""pub""#));
+    }
+    // The slow one wakes up: what it gets is in order and without a gap, and ends with the notice.
+    let mut offset = 0;
+    loop {
+        let text = slow.text().await;
+        if text.contains(r#""unsubscribe":{"code":2500"#) {
+            break;
+        }
+        let (_, rest) = text.rsplit_once(r#""offset":"#).expect("a publication");
+        let next: u64 = rest.trim_end_matches('}').parse().unwrap();
+        assert_eq!(next, offset + 1);
+        offset = next;
+    }
+    assert!(offset > 0 && offset < count as u64);
+    // And it recovers as far as the history allows; here it does not reach back so far.
+    slow.send(&format!(
+        r#"{{"id":3,"subscribe":{{"channel":"flood","recover":true,"offset":{offset}}}}}"#
+    ))
+    .await;
+    let reply = slow.text().await;
+    assert!(
+        reply.contains(r#""was_recovering":true"#) && !reply.contains(r#""recovered""#),
+        "{reply}"
+    );
+    assert!(reply.contains(&format!(r#""offset":{count}"#)), "{reply}");
+}
+
+#[tokio::test]
+async fn a_slow_watcher_of_a_task_gets_fewer_values_and_always_the_last() {
+    let server = Server::start().await;
+    let task = server.task().await;
+    let mut client = Client::open(server.address, "/ws").await;
+    client
+        .send(&format!(r#"{{"type":"join","fileId":"{}"}}"#, task.id()))
+        .await;
+    for received in 1..=99 {
+        task.advance(received).await;
+    }
+    task.complete().await;
+    let mut last = -1_i64;
+    while last != 100 {
+        let text = client.text().await;
+        let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let progress = value["progress"].as_i64().unwrap();
+        assert!(progress > last, "{progress} after {last}");
+        last = progress;
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_asks_and_never_reads_is_not_read_either() {
+    let server = Server::start().await;
+    let mut reader = subscriber(server.address, "big").await;
+    let data = format!("\"{}\"", "x".repeat(60_000));
+    for _ in 0..20 {
+        publish(&mut reader, "big", &data).await;
+    }
+    let mut greedy = Client::open(server.address, "/connection/websocket").await;
+    greedy.send(r#"{"id":1,"connect":{}}"#).await;
+    // Each answer has more than a megabyte.
+    let question = super::socket::frame(0x81, br#"{"id":2,"history":{"channel":"big","limit":-1}}"#);
+    let questions = question.repeat(200_000);
+    let asking = tokio::spawn(async move {
+        greedy.send_raw(&questions).await;
+        greedy
+    });
+    for _ in 0..20 {
+        publish(&mut reader, "calm", "1").await;
+    }
+    assert!(!asking.is_finished(), "everything was read although nothing is taken");
+    asking.abort();
+}
+
+#[tokio::test]
+async fn a_connection_that_stays_stuck_is_given_up() {
+    let server = Server::with(|plan| {
+        // Nothing is taken, and what waits cannot be conflated or given up: orders come from the server itself.
+        plan.settings.queue_bytes_max = 1024;
+        plan.settings.message_bytes_max = 1024;
+        plan.settings.rhythm.interval = std::time::Duration::from_millis(200);
+        plan.settings.rhythm.read_deadline = std::time::Duration::from_millis(800);
+    })
+    .await;
+    let mut client = subscriber(server.address, "a").await;
+    // It reads, but it does not answer pings any more.
+    let mut pings = 0;
+    let code = loop {
+        match client.next().await {
+            Frame::Text(text) if text == "{}" => pings += 1,
+            Frame::Text(_) | Frame::Ping | Frame::Pong(_) => {}
+            Frame::Close(close) => break close.map(|(code, _)| code),
+            Frame::End => break None,
+        }
+    };
+    assert_eq!(code, Some(3012));
+    assert!(pings >= 2, "{pings} pings");
+    drop(client);
+    tokio::time::timeout(DEADLINE, server.tracker.idle())
+        .await
+        .expect("it is not forgotten");
+}
