@@ -22,7 +22,8 @@ use crate::socket::{Message, ReadError, Socket};
 /// conflated or given up; what is here cannot.
 const BATCH_BYTES: usize = 64 * 1024;
 
-/// While this many bytes wait to be written, the client is not read: it asks for more than it takes.
+/// While this many bytes wait to be written, the client is not read and nothing is done for it: it asks for more than
+/// it takes. One reply may go beyond this by its own bound.
 const UNREAD_BYTES: usize = 256 * 1024;
 
 /// A connection's task.
@@ -133,6 +134,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin, S: Session> Driver<Io, S> {
             match action {
                 Action::Write(frame) => self.socket.enqueue(frame),
                 Action::Do(effect) => self.effects.push_back(effect),
+                Action::Note(note) => self.push.metrics().note(note),
                 Action::Close(disconnect) => return Some(disconnect),
             }
         }
@@ -190,6 +192,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin, S: Session> Driver<Io, S> {
 
     fn poll_effect(&mut self, cx: &mut Context<'_>) -> Poll<Completion> {
         if self.running.is_none()
+            && self.socket.outgoing_bytes() < UNREAD_BYTES
             && let Some(effect) = self.effects.pop_front()
         {
             self.running = Some(Box::pin(Arc::clone(&self.desk).perform(effect)));

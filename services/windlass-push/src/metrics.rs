@@ -12,6 +12,7 @@ use prometheus_client::registry::Registry;
 use crate::codes::Disconnect;
 use crate::connections::Connections;
 use crate::hub::Fanout;
+use crate::session::Note;
 
 /// How a client is connected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
@@ -122,6 +123,15 @@ impl Metrics {
         self.0.deliveries.inc_by(fanout.deliveries);
         self.0.conflated.inc_by(fanout.conflated);
         self.0.overflowed.inc_by(fanout.overflowed);
+    }
+
+    pub(crate) fn note(&self, note: Note) {
+        match note {
+            Note::Recovered(recovered) => {
+                let recovered = if recovered { "yes" } else { "no" };
+                self.0.recovered.get_or_create(&RecoveredLabel { recovered }).inc();
+            }
+        }
     }
 
     pub(crate) fn closed(&self, disconnect: Disconnect) {

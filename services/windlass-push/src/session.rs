@@ -50,8 +50,17 @@ pub enum Action {
     Write(Bytes),
     /// Carry this out and say what came of it.
     Do(Effect),
+    /// Count this.
+    Note(Note),
     /// Close the connection; nothing follows.
     Close(Disconnect),
+}
+
+/// Something worth counting that only a session knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Note {
+    /// A client came back to a stream and was given what it had missed, or was told that it cannot have it.
+    Recovered(bool),
 }
 
 /// The actions that wait to be taken, in order.

@@ -25,7 +25,7 @@ use crate::codes::{Disconnect, ErrorCode};
 use crate::config::Settings;
 use crate::heartbeat::Beat;
 use crate::queue::Slot;
-use crate::session::{Completion, Effect, Failure};
+use crate::session::{Completion, Effect, Failure, Note};
 use crate::variant::Variant;
 use connect::Connected;
 use subscribe::Starting;
@@ -40,6 +40,8 @@ pub enum Output {
     Forward(Bytes),
     /// Carry this out and call [`Engine::complete`].
     Do(Effect),
+    /// Count this.
+    Note(Note),
     /// Close the connection; nothing follows.
     Close(Disconnect),
 }

@@ -27,6 +27,8 @@ pub struct Centrifuge {
     commands: VecDeque<Result<Command, Malformed>>,
     /// An output that waits for the frame before it.
     next: Option<Output>,
+    /// The server wants to be left. What the client has asked is still answered, and nothing new is taken.
+    leaving: bool,
 }
 
 impl Centrifuge {
@@ -39,6 +41,7 @@ impl Centrifuge {
             codec,
             commands: VecDeque::new(),
             next: None,
+            leaving: false,
         }
     }
 
@@ -50,6 +53,9 @@ impl Centrifuge {
                 Some(Err(Malformed)) => self.engine.garbage(),
                 None => {
                     self.commands = VecDeque::new();
+                    if self.leaving {
+                        self.engine.leave();
+                    }
                     return;
                 }
             }
@@ -83,7 +89,8 @@ impl Session for Centrifuge {
     }
 
     fn leave(&mut self, _within: Duration, _now: Instant) {
-        self.engine.leave();
+        self.leaving = true;
+        self.advance();
     }
 
     fn tick(&mut self, now: Instant) {
@@ -95,7 +102,7 @@ impl Session for Centrifuge {
     }
 
     fn is_receptive(&self) -> bool {
-        self.commands.is_empty() && !self.engine.is_busy()
+        self.commands.is_empty() && !self.engine.is_busy() && !self.leaving
     }
 
     fn action(&mut self) -> Option<Action> {
@@ -121,6 +128,7 @@ impl Session for Centrifuge {
             Output::Reply(_) => None,
             Output::Forward(frame) => Some(Action::Write(frame)),
             Output::Do(effect) => Some(Action::Do(effect)),
+            Output::Note(note) => Some(Action::Note(note)),
             Output::Close(disconnect) => Some(Action::Close(disconnect)),
         }
     }

@@ -5,6 +5,7 @@
 mod adversary;
 mod drain;
 mod liveness;
+mod recovery;
 mod server;
 mod slow;
 mod socket;

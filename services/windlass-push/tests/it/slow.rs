@@ -133,3 +133,38 @@ async fn a_connection_that_stays_stuck_is_given_up() {
         .await
         .expect("it is not forgotten");
 }
+
+#[tokio::test]
+async fn a_frame_full_of_questions_is_worked_off_no_faster_than_the_answers_are_taken() {
+    let server = Server::start().await;
+    let mut reader = subscriber(server.address, "big").await;
+    let data = format!("\"{}\"", "x".repeat(60_000));
+    for _ in 0..20 {
+        publish(&mut reader, "big", &data).await;
+    }
+    let mut greedy = Client::open(server.address, "/connection/websocket").await;
+    let question = r#"{"id":2,"history":{"channel":"big","limit":-1}}"#;
+    let before = resident_bytes();
+    // More than a gigabyte of answers.
+    greedy
+        .send(&format!(
+            "{{\"id\":1,\"connect\":{{}}}}\n{}",
+            [question; 1_200].join("\n")
+        ))
+        .await;
+    for _ in 0..200 {
+        publish(&mut reader, "calm", "1").await;
+        let grown = resident_bytes().saturating_sub(before);
+        assert!(grown < 200 << 20, "{grown} bytes more");
+    }
+    // It takes them after all, and the connection is as good as any.
+    let mut answers = 0;
+    while answers < 50 {
+        answers += greedy.text().await.matches(r#"{"id":2,"history""#).count();
+    }
+}
+
+fn resident_bytes() -> u64 {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+    statm.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4096
+}

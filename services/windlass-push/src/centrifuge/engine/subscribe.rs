@@ -3,7 +3,7 @@
 use windlass_task::{Right, TaskKey};
 
 use super::subscriptions::{Held, Progress};
-use super::{Awaiting, Engine, error_of};
+use super::{Awaiting, Engine, Output, error_of};
 use crate::broker::{History, Range};
 use crate::centrifuge::command::SubscribeRequest;
 use crate::centrifuge::push;
@@ -13,7 +13,7 @@ use crate::channel::{ChannelKey, Kind};
 use crate::codes::{Disconnect, ErrorCode, UnsubscribeCode};
 use crate::position::names_epoch;
 use crate::queue::Slot;
-use crate::session::{Effect, Failure, Source, Start, Subscribe, TaskValue};
+use crate::session::{Effect, Failure, Note, Source, Start, Subscribe, TaskValue};
 
 /// A subscription whose beginning is being read.
 #[derive(Debug)]
@@ -125,6 +125,9 @@ impl Engine {
             Ok(Start::Value(value)) => begin_with_value(known, &value),
             Ok(Start::History(history)) => {
                 let begun = self.begin_with_history(known, history);
+                if begun.0.was_recovering {
+                    self.outputs.push_back(Output::Note(Note::Recovered(begun.0.recovered)));
+                }
                 if reject_unrecovered && begun.0.was_recovering && !begun.0.recovered {
                     self.subscriptions.remove(slot);
                     self.effect(Effect::Unsubscribe { slot });

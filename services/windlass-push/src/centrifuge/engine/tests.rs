@@ -88,6 +88,7 @@ impl Bench {
             }
             Output::Forward(frame) => format!("frame {}", String::from_utf8_lossy(&frame)),
             Output::Do(_) => "effect".to_owned(),
+            Output::Note(note) => format!("{note:?}"),
             Output::Close(disconnect) => format!("close {}", disconnect.parts().0),
         };
         self.take().into_iter().map(text).collect()

@@ -46,6 +46,7 @@ impl Bench {
                 String::from_utf8_lossy(&frame[header..]).into_owned()
             }
             Action::Do(effect) => format!("{effect:?}"),
+            Action::Note(note) => format!("{note:?}"),
             Action::Close(disconnect) => format!("close {}", disconnect.parts().0),
         };
         std::iter::from_fn(|| self.plain.action()).map(text).collect()

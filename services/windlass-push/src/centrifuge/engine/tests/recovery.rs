@@ -56,10 +56,13 @@ fn what_was_missed_comes_with_the_offset_that_the_client_gave() {
     let heard = start(&mut Bench::connected(), request, Ok(Start::History(history(4..6, 5))));
     assert_eq!(
         heard,
-        [concat!(
-            r#"{"id":2,"subscribe":{"recoverable":true,"epoch":"7","offset":3,"publications":[{"data":4,"offset":4},"#,
-            r#"{"data":5,"offset":5}],"recovered":true,"was_recovering":true,"positioned":true}}"#
-        )]
+        [
+            "Recovered(true)",
+            concat!(
+                r#"{"id":2,"subscribe":{"recoverable":true,"epoch":"7","offset":3,"publications":[{"data":4,"offset":4},"#,
+                r#"{"data":5,"offset":5}],"recovered":true,"was_recovering":true,"positioned":true}}"#
+            )
+        ]
     );
 }
 
@@ -69,7 +72,10 @@ fn what_cannot_be_recovered_whole_is_not_recovered_at_all() {
     let heard = start(&mut Bench::connected(), request, Ok(Start::History(history(5..6, 5))));
     assert_eq!(
         heard,
-        [r#"{"id":2,"subscribe":{"recoverable":true,"epoch":"7","offset":5,"was_recovering":true,"positioned":true}}"#]
+        [
+            "Recovered(false)",
+            r#"{"id":2,"subscribe":{"recoverable":true,"epoch":"7","offset":5,"was_recovering":true,"positioned":true}}"#
+        ]
     );
     let request = r#"{"channel":"a","recover":true,"epoch":"7","offset":3,"flag":3}"#;
     let mut bench = Bench::connected();
@@ -77,6 +83,7 @@ fn what_cannot_be_recovered_whole_is_not_recovered_at_all() {
     assert_eq!(
         heard,
         [
+            "Recovered(false)",
             "effect",
             r#"{"id":2,"error":{"code":112,"message":"unrecoverable position"}}"#
         ]
@@ -351,6 +358,7 @@ impl World {
                     assert_eq!(code, UnsubscribeCode::InsufficientState);
                     return self.subscribe(true, &[]);
                 }
+                Output::Note(_) => {}
                 Output::Do(Effect::Unsubscribe { slot }) => self.bench.complete(Completion::Unsubscribed { slot }),
                 other => panic!("unexpected {other:?}"),
             }
@@ -467,7 +475,7 @@ proptest! {
                     prop_assert!(!closed, "something follows the close");
                     match output {
                         Output::Reply(Reply::Done(..) | Reply::Refused(..)) => answered += 1,
-                        Output::Reply(Reply::Push(_) | Reply::Ping) | Output::Forward(_) => {}
+                        Output::Reply(Reply::Push(_) | Reply::Ping) | Output::Forward(_) | Output::Note(_) => {}
                         Output::Close(_) => closed = true,
                         Output::Do(effect) => bench.complete(succeed(effect)),
                     }
