@@ -96,7 +96,11 @@ pub(crate) async fn take(
     content_type: String,
     body: Body,
 ) -> Result<Receipt, UploadError> {
-    let boundary = multer::parse_boundary(content_type).map_err(|_| Error::FindBoundary)?;
+    let boundary = multer::parse_boundary(content_type).ok();
+    // RFC 2046 section 5.1.1: a boundary has at least one character.
+    let boundary = boundary
+        .filter(|boundary| !boundary.is_empty())
+        .ok_or(Error::FindBoundary)?;
     let (budget, body) = HeaderBudget::watch(body.into_data_stream(), upload.config.idle_timeout);
     let mut form = multer::Multipart::new(body, boundary);
     let mut files = Vec::new();
@@ -106,7 +110,8 @@ pub(crate) async fn take(
             break;
         };
         budget.end();
-        let Some(name) = field.file_name().map(str::to_owned) else {
+        // A browser sends a file input in which nothing was chosen with an empty name.
+        let Some(name) = field.file_name().filter(|name| !name.is_empty()).map(str::to_owned) else {
             skip(field).await?;
             continue;
         };
