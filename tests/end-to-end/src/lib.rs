@@ -9,6 +9,7 @@
 
 pub mod content;
 pub mod disk;
+pub mod form;
 pub mod ledger;
 pub mod random;
 pub mod report;

@@ -22,7 +22,7 @@ pub enum Message {
     Ping,
     /// A pong.
     Pong,
-    /// The end, with its code.
+    /// The end, with its code, which [`Socket::next`] has answered.
     Close(Option<u16>),
 }
 
@@ -87,7 +87,10 @@ impl Socket {
                 Message::Ping
             }
             PONG => Message::Pong,
-            CLOSE => Message::Close(payload.first_chunk().map(|code| u16::from_be_bytes(*code))),
+            CLOSE => {
+                self.send_raw(&frame(CLOSE, &payload)).await;
+                Message::Close(payload.first_chunk().map(|code| u16::from_be_bytes(*code)))
+            }
             opcode => panic!("the server sent opcode {opcode}"),
         })
     }

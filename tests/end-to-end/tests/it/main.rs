@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod drain;
+mod forms;
 mod framing;
 mod kill;
 mod paths;
