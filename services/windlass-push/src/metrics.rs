@@ -3,7 +3,7 @@
 use std::sync::{Arc, Weak};
 
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeLabelValue, EncodeMetric};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
@@ -15,7 +15,7 @@ use crate::hub::Fanout;
 use crate::session::Note;
 
 /// How a client is connected.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Transport {
     /// The Centrifuge protocol over WebSocket.
     Centrifuge,
@@ -25,6 +25,18 @@ pub enum Transport {
     Events,
     /// A long poll.
     Poll,
+}
+
+impl Transport {
+    fn label(self) -> TransportLabel {
+        let transport = match self {
+            Self::Centrifuge => "centrifuge",
+            Self::Plain => "plain",
+            Self::Events => "events",
+            Self::Poll => "poll",
+        };
+        TransportLabel { transport }
+    }
 }
 
 /// The counters; clones count together.
@@ -45,7 +57,7 @@ struct Inner {
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct TransportLabel {
-    transport: Transport,
+    transport: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -103,11 +115,11 @@ impl Metrics {
     }
 
     pub(crate) fn connected(&self, transport: Transport) {
-        self.0.connections.get_or_create(&TransportLabel { transport }).inc();
+        self.0.connections.get_or_create(&transport.label()).inc();
     }
 
     pub(crate) fn disconnected(&self, transport: Transport) {
-        self.0.connections.get_or_create(&TransportLabel { transport }).dec();
+        self.0.connections.get_or_create(&transport.label()).dec();
     }
 
     pub(crate) fn subscribed(&self) {
