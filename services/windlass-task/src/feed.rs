@@ -75,7 +75,12 @@ impl TaskUpdate {
                 record.offset(),
                 record.length,
             ),
-            Entry::Gone(tombstone) => (Standing::Gone(tombstone.cause), 0, 0, None),
+            Entry::Gone(tombstone) => (
+                Standing::Gone(tombstone.cause),
+                tombstone.progress,
+                tombstone.offset,
+                tombstone.length,
+            ),
         };
         Self {
             key: entry.key().clone(),

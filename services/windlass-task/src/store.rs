@@ -58,6 +58,12 @@ pub struct Tombstone {
     pub segments: Vec<Segment>,
     /// The last writer epoch: whatever an epoch up to it has written may still be stored as well.
     pub epoch: WriterEpoch,
+    /// The acknowledged offset as it was last shown: its watchers are not shown a smaller one at the end.
+    pub offset: u64,
+    /// The length as it was last shown.
+    pub length: Option<u64>,
+    /// The whole percent as it was last shown.
+    pub progress: u8,
     /// Other names under which the task was found.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub aliases: Vec<Alias>,
@@ -87,6 +93,9 @@ impl Tombstone {
             stored: true,
             segments: record.segments.clone(),
             epoch: record.token.epoch,
+            offset: record.offset(),
+            length: record.length,
+            progress: record.progress(),
             aliases: record.aliases.clone(),
             revision: record.revision,
         }

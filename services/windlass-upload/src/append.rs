@@ -59,11 +59,12 @@ impl Session {
         admission: Admission,
     ) -> Result<Self, Error> {
         let record = upload.fence(&hold, record).await?;
-        let mut lead = Vec::new();
-        if record.status == Status::Paused {
-            lead.push(Change::Resume);
-        }
-        lead.extend(admission.declare.map(Change::DeclareLength));
+        // At once and not with the first checkpoint: a pause that comes before that must find something to pause.
+        let record = match record.status {
+            Status::Paused => unpause(&upload, record).await?,
+            Status::Pending | Status::Uploading | Status::Completed | Status::Failed => record,
+        };
+        let lead = admission.declare.map(Change::DeclareLength).into_iter().collect();
         let expected = Expected::Holder {
             token: record.token,
             received: record.received,
@@ -314,6 +315,15 @@ impl Session {
             }
             .into(),
         }
+    }
+}
+
+/// An authorised append resumes.
+async fn unpause(upload: &Upload, record: Record) -> Result<Record, Error> {
+    let commit = Commit::held(record.key, record.token, record.received, vec![Change::Resume]);
+    match upload.commit(commit).await? {
+        Outcome::Committed(Entry::Live(resumed)) => Ok(*resumed),
+        other => Err(failure(other)),
     }
 }
 

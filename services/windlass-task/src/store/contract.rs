@@ -308,5 +308,11 @@ async fn the_feed_hears_of_what_changes_what_is_shown(backend: &Backend) {
     assert_eq!(update.revision, record.revision);
     let end = Commit::present(record.key, vec![Change::Terminate]);
     backend.store.commit(end).await.unwrap();
-    assert_eq!(listener.next().await.standing, Standing::Gone(Cause::Terminated));
+    let update = listener.next().await;
+    assert_eq!(update.standing, Standing::Gone(Cause::Terminated));
+    assert_eq!(
+        (update.progress, update.offset, update.length),
+        (100, 10, Some(10)),
+        "it runs back at the end"
+    );
 }
