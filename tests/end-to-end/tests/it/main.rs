@@ -5,5 +5,6 @@ mod drain;
 mod forms;
 mod framing;
 mod kill;
+mod lifecycle;
 mod paths;
 mod takeover;
