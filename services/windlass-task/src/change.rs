@@ -3,8 +3,8 @@
 use crate::epoch::{Generation, Token};
 use crate::event::{Event, EventType};
 use crate::feed::TaskUpdate;
-use crate::id::TaskKey;
-use crate::record::{Creation, Finish, Record, Segment};
+use crate::id::{TaskId, TaskKey};
+use crate::record::{Concat, Creation, Finish, Record, Segment};
 use crate::status::{IllegalTransition, Trigger, transition};
 use crate::store::{Cause, Commit, Entry, Expected, Tombstone};
 use crate::time::UnixMillis;
@@ -45,6 +45,18 @@ pub enum Change {
     Expire,
     /// The bytes of a tombstone have been removed.
     ForgetBytes,
+    /// A final upload lists this partial upload's segments from now on.
+    Adopt {
+        /// The final upload.
+        by: TaskId,
+    },
+    /// It lists them no more.
+    Disown {
+        /// The final upload.
+        by: TaskId,
+    },
+    /// The whole must have these digests, a `Repr-Digest` field value.
+    DemandDigest(String),
 }
 
 /// The verdict over a whole upload.
@@ -90,6 +102,12 @@ pub enum Refusal {
     /// A verdict where bytes are missing or one is stored.
     #[error("there is nothing to give a verdict on")]
     Verdict,
+    /// It is no partial upload.
+    #[error("it is no partial upload")]
+    Concat,
+    /// Another digest is demanded already, or the verdict is given.
+    #[error("another digest is demanded already")]
+    Digest,
     /// It has not expired.
     #[error("it has not expired")]
     NotExpired,
@@ -229,6 +247,31 @@ impl Draft {
                 let kind = finish(self.record()?, verdict)?;
                 self.kinds.push(kind);
             }
+            Change::Adopt { by } => match &mut self.record()?.concat {
+                Some(Concat::Partial { adopted_by }) => {
+                    if !adopted_by.contains(by) {
+                        adopted_by.push(by.clone());
+                    }
+                }
+                Some(Concat::Final { .. }) | None => return Err(Refusal::Concat),
+            },
+            Change::Disown { by } => match &mut self.entry {
+                Some(Entry::Live(record)) => {
+                    if let Some(Concat::Partial { adopted_by }) = &mut record.concat {
+                        adopted_by.retain(|adopter| adopter != by);
+                    }
+                }
+                Some(Entry::Gone(tombstone)) => tombstone.adopted_by.retain(|adopter| adopter != by),
+                None => return Err(Refusal::Absent),
+            },
+            Change::DemandDigest(digest) => {
+                let record = self.record()?;
+                match (&record.finish, &record.digest) {
+                    (_, Some(known)) if known == digest => {}
+                    (Finish::Open | Finish::VerdictPending, None) => record.digest = Some(digest.clone()),
+                    _ => return Err(Refusal::Digest),
+                }
+            }
             Change::Pause => self.step(Trigger::Pause)?,
             Change::Resume => self.step(Trigger::Resume)?,
             Change::Fail { reason } => {
@@ -318,7 +361,7 @@ fn advance(record: &mut Record, received: u64, segments: &[Segment], now: UnixMi
     if record.length == Some(received) && record.received < received {
         // With every byte there, what is missing is the verdict.
         record.finish = Finish::VerdictPending;
-        record.withheld = 1;
+        record.withheld = u64::from(record.withholds_last_byte());
     }
     record.received = received;
     record.segments = segments.to_vec();

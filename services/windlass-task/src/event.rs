@@ -105,6 +105,9 @@ pub struct EventData {
     pub offset: u64,
     /// The length in bytes, if known.
     pub length: Option<u64>,
+    /// Whether it is a part of a concatenation.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub partial: bool,
     /// The file's name, if the client gave one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
@@ -136,6 +139,7 @@ impl Event {
                 timestamp: time,
                 offset: record.offset(),
                 length: record.length,
+                partial: matches!(record.concat, Some(crate::record::Concat::Partial { .. })),
                 name: record.metadata.filename().map(str::to_owned),
                 reason: match &record.finish {
                     crate::record::Finish::Refused { reason } => Some(reason.clone()),

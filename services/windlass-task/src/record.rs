@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::epoch::Token;
-use crate::id::{Alias, Owner, TaskKey};
+use crate::id::{Alias, Owner, TaskId, TaskKey};
 use crate::metadata::Metadata;
 use crate::status::Status;
 use crate::time::UnixMillis;
@@ -31,6 +31,27 @@ pub enum Protocol {
     Tus,
     /// `multipart/form-data`: it comes in one request and cannot be resumed.
     Form,
+    /// Resumable Uploads for HTTP (IETF httpbis), any interop version.
+    Ietf,
+}
+
+/// An upload's part in a concatenation (tus 1.0.0).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Concat {
+    /// It is made to be joined with others.
+    Partial {
+        /// The final uploads that list this one's segments: while there are any, its bytes stay, whatever becomes
+        /// of itself.
+        adopted_by: Vec<TaskId>,
+    },
+    /// It is others, joined: it lists their segments and owns no bytes.
+    Final {
+        /// The partial uploads in order; one may stand more than once.
+        parts: Vec<TaskId>,
+        /// The `Upload-Concat` header that created it, as it is echoed.
+        header: String,
+    },
 }
 
 /// How far finishing has come. It is stored, so that a refusal is repeated and not forgotten.
@@ -115,6 +136,12 @@ pub struct Record {
     pub finish: Finish,
     /// What admits a writer without a token; `None` where a token is demanded.
     pub write_key: Option<WriteKeyHash>,
+    /// Its part in a concatenation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concat: Option<Concat>,
+    /// The digests that the whole must have, as a `Repr-Digest` field value (RFC 9530).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
     /// Other names under which it is found.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub aliases: Vec<Alias>,
@@ -143,6 +170,10 @@ pub struct Creation {
     pub write_key: Option<WriteKeyHash>,
     /// How long after its last acknowledged byte it expires.
     pub lifetime: Duration,
+    /// Its part in a concatenation.
+    pub concat: Option<Concat>,
+    /// The digests that the whole must have, as a `Repr-Digest` field value (RFC 9530).
+    pub digest: Option<String>,
     /// Other names under which it is found.
     pub aliases: Vec<Alias>,
 }
@@ -173,6 +204,8 @@ impl Record {
                 Finish::Open
             },
             write_key: creation.write_key,
+            concat: creation.concat,
+            digest: creation.digest,
             aliases: creation.aliases,
             revision: 0,
             sequence: 0,
@@ -223,6 +256,13 @@ impl Record {
             .map(|total| total.saturating_sub(self.uploaded_chunks()))
     }
 
+    /// Whether the last byte is shown only with the verdict. The IETF protocol shows all bytes and says with
+    /// `Upload-Complete` that the verdict is missing; a final upload's bytes have been shown by its parts.
+    #[must_use]
+    pub fn withholds_last_byte(&self) -> bool {
+        self.protocol != Protocol::Ietf && !matches!(self.concat, Some(Concat::Final { .. }))
+    }
+
     /// How long after its last acknowledged byte the upload expires.
     #[must_use]
     pub fn lifetime(&self) -> Duration {
@@ -270,6 +310,8 @@ pub(crate) mod tests {
             },
             write_key: None,
             lifetime: Duration::from_secs(86_400),
+            concat: None,
+            digest: None,
             aliases: Vec::new(),
         }
     }

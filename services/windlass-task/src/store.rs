@@ -17,7 +17,7 @@ pub use embedded::{Durability, EmbeddedStore, Options};
 use crate::change::{Change, Refusal};
 use crate::epoch::{Generation, Token, WriterEpoch};
 use crate::id::{Alias, Owner, TaskId, TaskKey, Tenant};
-use crate::record::{Creation, Record, Segment};
+use crate::record::{Concat, Creation, Record, Segment};
 use crate::status::Status;
 use crate::time::UnixMillis;
 use crate::write_key::WriteKeyHash;
@@ -56,6 +56,12 @@ pub struct Tombstone {
     pub stored: bool,
     /// The bytes that may still be stored.
     pub segments: Vec<Segment>,
+    /// Final uploads that list these bytes: while there are any, the bytes stay.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub adopted_by: Vec<TaskId>,
+    /// Partial uploads whose segments it listed, to be told that it lists them no more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub adopted: Vec<TaskId>,
     /// The last writer epoch: whatever an epoch up to it has written may still be stored as well.
     pub epoch: WriterEpoch,
     /// The acknowledged offset as it was last shown: its watchers are not shown a smaller one at the end.
@@ -83,6 +89,12 @@ pub enum Cause {
 
 impl Tombstone {
     pub(crate) fn of(record: &Record, cause: Cause, now: UnixMillis) -> Self {
+        let (adopted_by, adopted, segments) = match &record.concat {
+            None => (Vec::new(), Vec::new(), record.segments.clone()),
+            Some(Concat::Partial { adopted_by }) => (adopted_by.clone(), Vec::new(), record.segments.clone()),
+            // The bytes are its parts'.
+            Some(Concat::Final { parts, .. }) => (Vec::new(), parts.clone(), Vec::new()),
+        };
         Self {
             v: record.v,
             key: record.key.clone(),
@@ -91,7 +103,9 @@ impl Tombstone {
             cause,
             since: now,
             stored: true,
-            segments: record.segments.clone(),
+            segments,
+            adopted_by,
+            adopted,
             epoch: record.token.epoch,
             offset: record.offset(),
             length: record.length,
@@ -136,6 +150,7 @@ impl Entry {
     pub fn due(&self) -> Option<UnixMillis> {
         match self {
             Self::Live(record) => record.expires,
+            Self::Gone(tombstone) if !tombstone.adopted_by.is_empty() => None,
             Self::Gone(tombstone) if tombstone.stored => Some(tombstone.since),
             Self::Gone(tombstone) => Some(tombstone.since.after(TOMBSTONE_LIFETIME)),
         }

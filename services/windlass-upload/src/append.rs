@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
+use http::HeaderMap;
 use tokio::time::Instant;
 use windlass_task::change::{Change, Refusal};
 use windlass_task::record::Creation;
@@ -21,6 +22,27 @@ use crate::holder::{Hold, Release};
 use crate::service::{Upload, failure, patiently};
 use crate::storage::{Manifest, Writer};
 use crate::tus::{Admission, Rejection};
+
+/// What a body consists of.
+#[derive(Debug)]
+pub(crate) enum Piece {
+    /// Bytes of the upload.
+    Bytes(Bytes),
+    /// The fields after the last byte (RFC 9110 section 6.5).
+    Trailers(HeaderMap),
+}
+
+/// Judges a whole body before any of it counts.
+pub(crate) trait Check: Send {
+    /// Sees bytes of the body.
+    fn see(&mut self, bytes: &[u8]);
+
+    /// Judges at the body's end, with its trailers if it had any.
+    ///
+    /// # Errors
+    /// Why the body must not count.
+    fn judge(self: Box<Self>, trailers: Option<&HeaderMap>) -> Result<(), Error>;
+}
 
 /// One request's writing to one upload.
 pub(crate) struct Session {
@@ -96,11 +118,13 @@ impl Session {
     /// Takes the whole body, saves it, and finishes the upload when nothing is missing.
     pub(crate) async fn take<E>(
         &mut self,
-        body: impl Stream<Item = Result<Bytes, E>>,
+        body: impl Stream<Item = Result<Piece, E>>,
         admission: Admission,
+        check: Option<Box<dyn Check>>,
     ) -> Result<(), Error> {
+        let checked = check.is_some();
         self.upload.metrics.append_began();
-        let taken = self.take_body(body, admission).await;
+        let taken = self.take_body(body, admission, check).await;
         self.upload.metrics.append_ended();
         let kept = self.keep(taken).await;
         if kept.is_err() {
@@ -113,18 +137,15 @@ impl Session {
     async fn keep(&mut self, taken: Result<(), Error>) -> Result<(), Error> {
         match taken {
             Ok(()) => self.save().await,
+            // Half of a body that has to be judged whole cannot count.
+            Err(error) if checked => Err(self.as_it_stands(error)),
             // Nothing that is not acknowledged is kept of a body that is too long.
             Err(error @ Error::Reject(_)) => Err(error),
             // The writer is broken, or there is nothing left to write to: saving would fail too.
             Err(error @ (Error::UseStorage(_) | Error::UseStore(_) | Error::ReachUpload { .. })) => Err(error),
             Err(error) => {
                 self.save().await?;
-                Err(match error {
-                    Error::KeepUpload { .. } => Error::KeepUpload {
-                        offset: self.record.offset(),
-                    },
-                    other => other,
-                })
+                Err(self.as_it_stands(error))
             }
         }
     }
@@ -143,6 +164,16 @@ impl Session {
         }
     }
 
+    /// The same error with the offset that the upload has come to.
+    fn as_it_stands(&self, error: Error) -> Error {
+        match error {
+            Error::KeepUpload { .. } => Error::KeepUpload {
+                offset: self.record.offset(),
+            },
+            other => other,
+        }
+    }
+
     /// The record as last committed.
     pub(crate) fn into_record(self) -> Record {
         self.record
@@ -150,10 +181,12 @@ impl Session {
 
     async fn take_body<E>(
         &mut self,
-        body: impl Stream<Item = Result<Bytes, E>>,
+        body: impl Stream<Item = Result<Piece, E>>,
         admission: Admission,
+        mut check: Option<Box<dyn Check>>,
     ) -> Result<(), Error> {
         let upload = Arc::clone(&self.upload);
+        let mut trailers = None;
         let mut body = pin!(body);
         let mut draining = pin!(upload.parts.shutdown.draining());
         let (mut skip, mut room) = (admission.skip, admission.room);
@@ -171,10 +204,17 @@ impl Session {
             };
             let mut piece = match piece {
                 Err(_) => return Err(Error::AwaitBody { after: idle }),
-                Ok(None) => return Ok(()),
+                Ok(None) => return check.map_or(Ok(()), |check| check.judge(trailers.as_ref())),
                 Ok(Some(Err(_))) => return Err(Error::ReadBody),
-                Ok(Some(Ok(piece))) => piece,
+                Ok(Some(Ok(Piece::Trailers(fields)))) => {
+                    trailers = Some(fields);
+                    continue;
+                }
+                Ok(Some(Ok(Piece::Bytes(piece)))) => piece,
             };
+            if let Some(check) = &mut check {
+                check.see(&piece);
+            }
             if let Some(room) = &mut room {
                 let size = piece.len() as u64;
                 *room = room.checked_sub(size).ok_or_else(|| self.too_long(admission))?;
@@ -183,17 +223,20 @@ impl Session {
             skip -= known;
             let piece = piece.split_off(usize::try_from(known).unwrap_or(piece.len()));
             self.hold.moved();
-            self.push(piece).await?;
+            self.push(piece, check.is_none()).await?;
         }
     }
 
-    /// Takes bytes that follow.
-    async fn push(&mut self, piece: Bytes) -> Result<(), Error> {
+    /// Takes bytes that follow; with `saving`, a checkpoint may fall here.
+    async fn push(&mut self, piece: Bytes, saving: bool) -> Result<(), Error> {
         if piece.is_empty() {
             return Ok(());
         }
         self.unsaved += piece.len() as u64;
         self.writer.write(piece).await?;
+        if !saving {
+            return Ok(());
+        }
         let due = *self
             .due
             .get_or_insert_with(|| Instant::now() + self.upload.config.checkpoint);
@@ -330,7 +373,7 @@ async fn unpause(upload: &Upload, record: Record) -> Result<Record, Error> {
 /// Reads the body of an append to an upload of `length` bytes that are all there: it may have no byte.
 pub(crate) async fn take_nothing<E>(
     upload: &Upload,
-    body: impl Stream<Item = Result<Bytes, E>>,
+    body: impl Stream<Item = Result<Piece, E>>,
     length: u64,
 ) -> Result<(), Error> {
     let idle = upload.config.idle_timeout;
@@ -340,7 +383,8 @@ pub(crate) async fn take_nothing<E>(
             Err(_) => return Err(Error::AwaitBody { after: idle }),
             Ok(None) => return Ok(()),
             Ok(Some(Err(_))) => return Err(Error::ReadBody),
-            Ok(Some(Ok(piece))) if piece.is_empty() => {}
+            Ok(Some(Ok(Piece::Trailers(_)))) => {}
+            Ok(Some(Ok(Piece::Bytes(piece)))) if piece.is_empty() => {}
             Ok(Some(Ok(_))) => return Err(Rejection::BeyondLength { length }.into()),
         }
     }

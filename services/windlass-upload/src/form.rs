@@ -7,13 +7,14 @@ mod bounded;
 use std::sync::Arc;
 
 use axum::body::Body;
+use futures_util::TryStreamExt as _;
 use http::StatusCode;
 use serde::Serialize;
 use windlass_task::record::Creation;
 use windlass_task::{Metadata, Principal, Protocol, TaskId, TaskKey, WriteKey};
 
 use self::bounded::HeaderBudget;
-use crate::append::Session;
+use crate::append::{Piece, Session};
 use crate::error::Error as UploadError;
 use crate::location::location;
 use crate::service::Upload;
@@ -157,6 +158,8 @@ async fn take_file(
         token: upload.first_token().await?,
         write_key: write_key.as_ref().map(WriteKey::hash),
         lifetime: upload.config.lifetime,
+        concat: None,
+        digest: None,
         aliases: Vec::new(),
     };
     let hold = upload.holders.try_hold(&key).ok_or(UploadError::FindUpload)?;
@@ -166,7 +169,7 @@ async fn take_file(
         declare: None,
         room: upload.config.max_size,
     };
-    let taken = match session.take(field, admission).await {
+    let taken = match session.take(field.map_ok(Piece::Bytes), admission, None).await {
         Ok(()) => session.end().await,
         Err(error) => Err(error),
     };

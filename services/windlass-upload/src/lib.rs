@@ -7,7 +7,9 @@
 //! It must not know of WebSocket or channels: watchers learn from the commits.
 
 mod append;
+mod concat;
 pub mod config;
+pub mod digest;
 mod download;
 pub mod embedded;
 pub mod error;

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use windlass_task::feed::Standing;
 use windlass_task::outbox::{self, Subscriber};
-use windlass_task::{Catalogue, Event, Status};
+use windlass_task::{Catalogue, Entry, Event, EventType, Status};
 
+use crate::concat;
 use crate::metrics::Metrics;
 use crate::service::Upload;
 
 /// Delivers durable events and progress to the listeners, until it is cancelled.
-pub(crate) async fn run(upload: &Upload) {
+pub(crate) async fn run(upload: &Arc<Upload>) {
     let outbox = || Arc::clone(&upload.parts.outbox);
     tokio::join!(
         outbox::run(outbox(), Arc::new(LogListener)),
@@ -21,6 +22,7 @@ pub(crate) async fn run(upload: &Upload) {
             outbox(),
             Arc::new(CatalogueListener(Arc::clone(&upload.parts.catalogue)))
         ),
+        outbox::run(outbox(), Arc::new(JoinListener(Arc::clone(upload)))),
         log_progress(upload),
         count_progress(upload),
     );
@@ -92,6 +94,33 @@ impl Subscriber for MetricsListener {
 
     async fn deliver(&self, event: &Event) -> Result<(), String> {
         self.0.event(event.kind);
+        Ok(())
+    }
+}
+
+/// Joins final uploads when the last of their parts has ended, whichever process took its last byte.
+struct JoinListener(Arc<Upload>);
+
+#[async_trait]
+impl Subscriber for JoinListener {
+    fn group(&self) -> &'static str {
+        "concatenation"
+    }
+
+    async fn deliver(&self, event: &Event) -> Result<(), String> {
+        let ended = matches!(event.kind, EventType::Completed | EventType::Failed);
+        if !ended || !event.data.partial {
+            return Ok(());
+        }
+        let entry = self
+            .0
+            .store()
+            .load(&event.key())
+            .await
+            .map_err(|error| error.to_string())?;
+        if let Some(Entry::Live(part)) = entry {
+            concat::part_advanced(&self.0, &part).await;
+        }
         Ok(())
     }
 }

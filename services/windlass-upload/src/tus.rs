@@ -1,20 +1,24 @@
 //! The tus 1.0.0 engine, without I/O: what a request head means, whether a record admits it, and what to answer.
 //!
-//! <https://tus.io/protocols/resumable-upload>, core with creation, creation-with-upload, creation-defer-length,
-//! expiration and termination. The handlers call [`parse`], then [`admit_append`] on the record; the answers' headers
+//! <https://tus.io/protocols/resumable-upload>, the core with every extension. The handlers call [`parse`], then [`admit_append`] on the record; the answers' headers
 //! are made in `response`.
 
+mod checksum;
+mod concat;
 mod request;
 pub(crate) mod response;
 
-use windlass_task::{Finish, Metadata, Record, Status};
+use windlass_task::{Concat, Finish, Metadata, Record, Status};
 
+pub use checksum::{Checksum, Verify};
+pub use concat::Concatenation;
 pub use request::{Head, meant_method, parse};
 
 /// The one protocol version that is spoken.
 pub const VERSION: &str = "1.0.0";
 /// The extensions that are offered, as `Tus-Extension` lists them.
-pub const EXTENSIONS: &str = "creation,creation-with-upload,creation-defer-length,expiration,termination";
+pub const EXTENSIONS: &str = "creation,creation-with-upload,creation-defer-length,expiration,termination,checksum,\
+     checksum-trailer,concatenation,concatenation-unfinished";
 /// The media type of a body of upload bytes.
 pub const CONTENT_TYPE: &str = "application/offset+octet-stream";
 
@@ -42,10 +46,14 @@ pub struct Create {
     pub metadata: Metadata,
     /// Whether the request's body holds the first bytes (creation-with-upload).
     pub with_body: bool,
+    /// What the body must have as its checksum.
+    pub checksum: Option<Checksum>,
+    /// Its part in a concatenation.
+    pub concat: Option<Concatenation>,
 }
 
 /// An append.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Append {
     /// Where its bytes begin.
     pub offset: u64,
@@ -53,6 +61,8 @@ pub struct Append {
     pub length: Option<u64>,
     /// The size of the body, when the request says it.
     pub content_length: Option<u64>,
+    /// What the body must have as its checksum.
+    pub checksum: Option<Checksum>,
 }
 
 /// Why a request is not carried out; nothing was changed by it.
@@ -125,6 +135,21 @@ pub enum Rejection {
         /// The stored words.
         reason: String,
     },
+    /// The checksum is by an algorithm that is not offered.
+    #[error("the checksum algorithm is not one of Tus-Checksum-Algorithm")]
+    ChecksumAlgorithm,
+    /// The body does not have the checksum that the client computed.
+    #[error("the body does not have this checksum; nothing of it was kept")]
+    ChecksumMismatch,
+    /// A final upload takes no bytes.
+    #[error("a final upload takes no bytes: it is its parts")]
+    FinalAppend,
+    /// What is to be joined is no partial upload of this caller.
+    #[error("part {position} of the concatenation is not a partial upload here that may be used with this URL")]
+    ConcatPart {
+        /// Counted from 1.
+        position: usize,
+    },
     /// Another protocol created the upload.
     #[error("this upload was not created by tus and does not speak it")]
     Protocol,
@@ -148,6 +173,9 @@ pub struct Admission {
 pub fn admit_append(record: &Record, append: &Append, max_size: Option<u64>) -> Result<Admission, Rejection> {
     if record.protocol != windlass_task::Protocol::Tus {
         return Err(Rejection::Protocol);
+    }
+    if let Some(Concat::Final { .. }) = record.concat {
+        return Err(Rejection::FinalAppend);
     }
     if let (Status::Failed, Finish::Refused { reason }) = (record.status, &record.finish) {
         return Err(Rejection::Failed { reason: reason.clone() });

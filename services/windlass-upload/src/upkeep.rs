@@ -70,6 +70,11 @@ async fn look_after(upload: &Upload, key: &TaskKey) -> Result<bool, Error> {
 
 /// Removes what is stored of a task that is gone, and records that nothing is left.
 pub(crate) async fn remove_bytes(upload: &Upload, tombstone: &Tombstone) -> Result<(), Error> {
+    crate::concat::disown(upload, &tombstone.key.tenant, &tombstone.key.id, &tombstone.adopted).await?;
+    if !tombstone.adopted_by.is_empty() {
+        // Final uploads list these bytes; the last of them to go removes them.
+        return Ok(());
+    }
     upload
         .storage()
         .remove(&tombstone.key, &tombstone.segments, tombstone.epoch)

@@ -230,6 +230,38 @@ fn segments_must_cover_the_received_bytes_without_a_gap() {
     }
 }
 
+#[test]
+fn an_adopted_partials_bytes_stay_until_it_is_disowned() {
+    let mut partial = creation(Some(3));
+    partial.concat = Some(Concat::Partial { adopted_by: Vec::new() });
+    let key = partial.key.clone();
+    let entry = decide(None, &Commit::create(partial), GENERATION, UnixMillis(0))
+        .unwrap()
+        .entry;
+    let (one, two) = (creation(None).key.id, creation(None).key.id);
+    let present = |changes| Commit::present(key.clone(), changes);
+    let adopt = |by: &TaskId| Change::Adopt { by: by.clone() };
+    let commit = present(vec![adopt(&one), adopt(&two), adopt(&one), Change::Terminate]);
+    let gone = decide(Some(&entry), &commit, GENERATION, UnixMillis(1)).unwrap().entry;
+    assert_eq!(gone.due(), None);
+    let disown = |by: &TaskId| present(vec![Change::Disown { by: by.clone() }]);
+    let gone = decide(Some(&gone), &disown(&one), GENERATION, UnixMillis(2))
+        .unwrap()
+        .entry;
+    assert_eq!(gone.due(), None);
+    let gone = decide(Some(&gone), &disown(&two), GENERATION, UnixMillis(3))
+        .unwrap()
+        .entry;
+    assert_eq!(gone.due(), Some(UnixMillis(1)));
+    // What is not partial cannot be adopted.
+    let other = created(Some(3));
+    let commit = Commit::present(record(&other).key.clone(), vec![adopt(&one)]);
+    assert_eq!(
+        decide(Some(&other), &commit, GENERATION, UnixMillis(1)).unwrap_err(),
+        Denial::Refused(Refusal::Concat)
+    );
+}
+
 fn any_change(length: u64) -> impl Strategy<Value = Change> {
     prop_oneof![
         4 => (0..=length + 2).prop_map(|received| Change::Advance { received, segments: segments(received) }),

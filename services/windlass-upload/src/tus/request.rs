@@ -3,7 +3,8 @@
 use http::{HeaderMap, HeaderName, Method, header};
 use windlass_task::Metadata;
 
-use super::{Append, CONTENT_TYPE, Command, Create, Rejection, VERSION};
+use super::concat::{self, Concatenation};
+use super::{Append, CONTENT_TYPE, Command, Create, Rejection, VERSION, checksum};
 
 /// The part of a request that the engine reads.
 #[derive(Debug, Clone, Copy)]
@@ -61,6 +62,7 @@ pub fn parse(head: Head<'_>, max_size: Option<u64>) -> Result<Command, Rejection
 }
 
 fn create(head: Head<'_>, max_size: Option<u64>) -> Result<Create, Rejection> {
+    let concat = concat::read(head.headers)?;
     let length = size(head.headers, &UPLOAD_LENGTH, "Upload-Length")?;
     let deferred = match text(head.headers, &UPLOAD_DEFER_LENGTH, "Upload-Defer-Length")? {
         None => false,
@@ -72,7 +74,12 @@ fn create(head: Head<'_>, max_size: Option<u64>) -> Result<Create, Rejection> {
             });
         }
     };
-    if length.is_some() == deferred {
+    if let Some(Concatenation::Final { .. }) = concat {
+        // Its length is the sum of its parts'.
+        if length.is_some() || deferred || head.has_body {
+            return Err(Rejection::LengthChoice);
+        }
+    } else if length.is_some() == deferred {
         return Err(Rejection::LengthChoice);
     }
     if let (Some(length), Some(limit)) = (length, max_size)
@@ -91,10 +98,17 @@ fn create(head: Head<'_>, max_size: Option<u64>) -> Result<Create, Rejection> {
     {
         return Err(Rejection::BeyondLength { length });
     }
+    let checksum = if head.has_body {
+        checksum::read(head.headers)?
+    } else {
+        None
+    };
     Ok(Create {
         length,
         metadata,
         with_body: head.has_body,
+        checksum,
+        concat,
     })
 }
 
@@ -107,6 +121,7 @@ fn append(head: Head<'_>) -> Result<Append, Rejection> {
         offset: offset.ok_or(Rejection::Missing { name: "Upload-Offset" })?,
         length: size(head.headers, &UPLOAD_LENGTH, "Upload-Length")?,
         content_length: content_length(head.headers)?,
+        checksum: checksum::read(head.headers)?,
     })
 }
 
@@ -136,7 +151,11 @@ fn size(headers: &HeaderMap, header: &HeaderName, name: &'static str) -> Result<
 }
 
 /// The value of a header that may stand once: two that differ would let two readers see two requests.
-fn text<'a>(headers: &'a HeaderMap, header: &HeaderName, name: &'static str) -> Result<Option<&'a str>, Rejection> {
+pub(super) fn text<'a>(
+    headers: &'a HeaderMap,
+    header: &HeaderName,
+    name: &'static str,
+) -> Result<Option<&'a str>, Rejection> {
     let mut values = headers.get_all(header).iter();
     let Some(value) = values.next() else { return Ok(None) };
     if values.next().is_some() {

@@ -1,7 +1,9 @@
 //! The headers of the answers.
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use windlass_task::{Record, UnixMillis};
+use windlass_task::{Concat, Record, Status, UnixMillis};
+
+use crate::digest::Algorithm;
 
 use super::{EXTENSIONS, Rejection, VERSION};
 
@@ -13,6 +15,8 @@ pub(crate) const UPLOAD_OFFSET: HeaderName = HeaderName::from_static("upload-off
 pub(crate) const UPLOAD_LENGTH: HeaderName = HeaderName::from_static("upload-length");
 pub(crate) const UPLOAD_DEFER_LENGTH: HeaderName = HeaderName::from_static("upload-defer-length");
 pub(crate) const UPLOAD_METADATA: HeaderName = HeaderName::from_static("upload-metadata");
+pub(crate) const UPLOAD_CONCAT: HeaderName = HeaderName::from_static("upload-concat");
+pub(crate) const TUS_CHECKSUM_ALGORITHM: HeaderName = HeaderName::from_static("tus-checksum-algorithm");
 pub(crate) const UPLOAD_EXPIRES: HeaderName = HeaderName::from_static("upload-expires");
 
 /// `OPTIONS`: what the server speaks.
@@ -20,6 +24,9 @@ pub(crate) fn describe(max_size: Option<u64>) -> HeaderMap {
     let mut headers = HeaderMap::new();
     headers.insert(TUS_VERSION, HeaderValue::from_static(VERSION));
     headers.insert(TUS_EXTENSION, HeaderValue::from_static(EXTENSIONS));
+    let algorithms: Vec<_> = Algorithm::ALL.iter().map(|algorithm| algorithm.tus_name()).collect();
+    let algorithms = HeaderValue::try_from(algorithms.join(","));
+    headers.insert(TUS_CHECKSUM_ALGORITHM, algorithms.expect("names are ASCII"));
     if let Some(max_size) = max_size {
         headers.insert(TUS_MAX_SIZE, max_size.into());
     }
@@ -33,6 +40,20 @@ pub(crate) fn retrieve(record: &Record) -> HeaderMap {
         Some(length) => headers.insert(UPLOAD_LENGTH, length.into()),
         None => headers.insert(UPLOAD_DEFER_LENGTH, HeaderValue::from_static("1")),
     };
+    match &record.concat {
+        None => {}
+        Some(Concat::Partial { .. }) => {
+            headers.insert(UPLOAD_CONCAT, HeaderValue::from_static("partial"));
+        }
+        Some(Concat::Final { header, .. }) => {
+            headers.insert(UPLOAD_CONCAT, header.try_into().expect("it came in a header"));
+            if record.status != Status::Completed {
+                // Not joined yet: it has no offset of its own (tus 1.0.0, Concatenation).
+                headers.remove(UPLOAD_OFFSET);
+                headers.remove(UPLOAD_DEFER_LENGTH);
+            }
+        }
+    }
     if !record.metadata.is_empty() {
         let text = record.metadata.to_header();
         headers.insert(
@@ -59,10 +80,14 @@ pub(crate) fn http_date(at: UnixMillis) -> HeaderValue {
     httpdate::fmt_http_date(at.into()).try_into().expect("a date is ASCII")
 }
 
+/// tus' own status for a body that does not have its checksum.
+const CHECKSUM_MISMATCH: u16 = 460;
+
 impl Rejection {
     /// The status and the stable code that it is answered with.
     #[must_use]
     pub fn status(&self) -> (StatusCode, &'static str) {
+        let mismatch = || StatusCode::from_u16(CHECKSUM_MISMATCH).expect("a status has three digits");
         match self {
             Self::Version => (StatusCode::PRECONDITION_FAILED, "version_unsupported"),
             Self::Method => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
@@ -77,6 +102,10 @@ impl Rejection {
             Self::Length { .. } => (StatusCode::BAD_REQUEST, "length_mismatch"),
             Self::BeyondLength { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "body_beyond_length"),
             Self::Failed { .. } => (StatusCode::BAD_REQUEST, "upload_failed"),
+            Self::ChecksumAlgorithm => (StatusCode::BAD_REQUEST, "checksum_algorithm_unsupported"),
+            Self::ChecksumMismatch => (mismatch(), "checksum_mismatch"),
+            Self::FinalAppend => (StatusCode::FORBIDDEN, "final_upload_closed"),
+            Self::ConcatPart { .. } => (StatusCode::BAD_REQUEST, "concatenation_part_unusable"),
             Self::Protocol => (StatusCode::BAD_REQUEST, "protocol_mismatch"),
         }
     }

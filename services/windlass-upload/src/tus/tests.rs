@@ -51,6 +51,8 @@ fn record(length: Option<u64>) -> Record {
         },
         write_key: None,
         lifetime: Duration::from_secs(1),
+        concat: None,
+        digest: None,
         aliases: Vec::new(),
     };
     Record::create(creation, UnixMillis(0))
@@ -63,12 +65,16 @@ fn each_request_is_read_as_the_protocol_means_it() {
         length: Some(7),
         metadata: Metadata::default(),
         with_body: false,
+        checksum: None,
+        concat: None,
     });
     assert_eq!(create(&[("upload-length", "7")], false), Ok(created));
     let deferred = Command::Create(Create {
         length: None,
         metadata: Metadata::default(),
         with_body: true,
+        checksum: None,
+        concat: None,
     });
     assert_eq!(
         create(&[("upload-defer-length", "1"), ("content-type", CONTENT_TYPE)], true),
@@ -80,6 +86,7 @@ fn each_request_is_read_as_the_protocol_means_it() {
         offset: 3,
         length: Some(9),
         content_length: Some(2),
+        checksum: None,
     };
     let pairs = [
         ("upload-offset", "3"),
@@ -191,6 +198,7 @@ fn an_append_is_admitted_only_where_the_upload_stands() {
     let mut record = record(Some(10));
     record.received = 4;
     let append = |offset, length, content_length| Append {
+        checksum: None,
         offset,
         length,
         content_length,
@@ -244,6 +252,7 @@ fn the_byte_that_was_held_back_is_read_over() {
         offset: 9,
         length: None,
         content_length: Some(1),
+        checksum: None,
     };
     assert_eq!(
         admit_append(&record, &append, None),
@@ -260,6 +269,7 @@ fn a_deferred_length_is_declared_once_and_not_below_what_is_there() {
     let mut record = record(None);
     record.received = 5;
     let append = |length, content_length| Append {
+        checksum: None,
         offset: 5,
         length,
         content_length,

@@ -25,6 +25,8 @@ fn creation() -> Creation {
         },
         write_key: None,
         lifetime: std::time::Duration::from_secs(1),
+        concat: None,
+        digest: None,
         aliases: Vec::new(),
     }
 }

@@ -1,0 +1,218 @@
+//! tus requests: parse, admit, do, answer.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use http_body::Body as _;
+use windlass_serve::Caller;
+use windlass_task::change::Change;
+use windlass_task::record::Creation;
+use windlass_task::{Commit, Concat, Entry, Outcome, Principal, Protocol, Record, TaskId, TaskKey, WriteKey};
+
+use super::{apart, permitted, pieces};
+use crate::append::{self, Check, Session};
+use crate::concat;
+use crate::error::Error;
+use crate::location::{Target, location};
+use crate::service::{Upload, failure};
+use crate::tus::{
+    self, Admission, Append, Checksum, Command, Concatenation, Create, Head, Rejection, Verify, response,
+};
+use crate::upkeep;
+
+/// A request on the place where uploads are created.
+pub(super) async fn create(
+    upload: Arc<Upload>,
+    caller: Caller,
+    method: &Method,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Response, Error> {
+    let head = Head {
+        method,
+        headers,
+        names_upload: false,
+        has_body: !body.is_end_stream(),
+    };
+    match tus::parse(head, upload.config.max_size)? {
+        Command::Describe => Ok(describe(&upload)),
+        Command::Create(create) => {
+            let principal = permitted(&caller)?;
+            let host = headers
+                .get(header::HOST)
+                .and_then(|host| host.to_str().ok())
+                .map(str::to_owned);
+            apart(
+                &upload,
+                create_upload(Arc::clone(&upload), principal, create, host, body),
+            )
+            .await
+        }
+        Command::Retrieve | Command::Append(_) | Command::Terminate => Err(Rejection::Method.into()),
+    }
+}
+
+/// A request on an upload.
+pub(super) async fn act(
+    upload: Arc<Upload>,
+    caller: Caller,
+    target: Target,
+    method: &Method,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Response, Error> {
+    let head = Head {
+        method,
+        headers,
+        names_upload: true,
+        has_body: !body.is_end_stream(),
+    };
+    let command = tus::parse(head, upload.config.max_size)?;
+    if command == Command::Describe {
+        return Ok(describe(&upload));
+    }
+    let principal = permitted(&caller)?;
+    match command {
+        Command::Retrieve => {
+            let record = apart(&upload, retrieve(Arc::clone(&upload), principal, target)).await?;
+            Ok((StatusCode::OK, response::retrieve(&record)).into_response())
+        }
+        Command::Append(append) => {
+            let record = apart(
+                &upload,
+                append_body(Arc::clone(&upload), principal, target, append, body),
+            )
+            .await?;
+            Ok((StatusCode::NO_CONTENT, response::progress(&record)).into_response())
+        }
+        Command::Terminate => {
+            apart(&upload, terminate(Arc::clone(&upload), principal, target)).await?;
+            Ok(StatusCode::NO_CONTENT.into_response())
+        }
+        Command::Describe | Command::Create(_) => Err(Rejection::Method.into()),
+    }
+}
+
+fn describe(upload: &Upload) -> Response {
+    (StatusCode::NO_CONTENT, response::describe(upload.config.max_size)).into_response()
+}
+
+async fn create_upload(
+    upload: Arc<Upload>,
+    principal: Principal,
+    create: Create,
+    host: Option<String>,
+    body: Body,
+) -> Result<Response, Error> {
+    if upload.parts.shutdown.is_draining() {
+        return Err(Error::Drain);
+    }
+    let write_key = (!upload.parts.demands_token).then(WriteKey::random);
+    let key = TaskKey {
+        tenant: principal.tenant.clone(),
+        id: TaskId::generate(&upload.config.origin),
+    };
+    let mut creation = Creation {
+        key: key.clone(),
+        owner: principal.owner.clone(),
+        protocol: Protocol::Tus,
+        length: create.length,
+        metadata: create.metadata,
+        token: upload.first_token().await?,
+        write_key: write_key.as_ref().map(WriteKey::hash),
+        lifetime: upload.config.lifetime,
+        concat: None,
+        digest: None,
+        aliases: Vec::new(),
+    };
+    let record = match create.concat {
+        Some(Concatenation::Final { urls, header }) => {
+            concat::create_final(&upload, &principal, creation, &urls, header, host.as_deref()).await?
+        }
+        partial => {
+            if let Some(Concatenation::Partial) = partial {
+                creation.concat = Some(Concat::Partial { adopted_by: Vec::new() });
+            }
+            let hold = upload.holders.try_hold(&key).ok_or(Error::FindUpload)?;
+            let room = create.length.or(upload.config.max_size);
+            let mut session = Session::create(Arc::clone(&upload), hold, creation).await?;
+            session
+                .take(
+                    pieces(body),
+                    Admission {
+                        skip: 0,
+                        declare: None,
+                        room,
+                    },
+                    check(create.checksum),
+                )
+                .await?;
+            session.into_record()
+        }
+    };
+    let mut headers = response::progress(&record);
+    if !create.with_body {
+        headers.remove(response::UPLOAD_OFFSET);
+    }
+    let location = location(upload.config.public_url.as_deref(), &key, write_key.as_ref());
+    headers.insert(
+        header::LOCATION,
+        HeaderValue::try_from(location).expect("a location is ASCII"),
+    );
+    Ok((StatusCode::CREATED, headers).into_response())
+}
+
+async fn retrieve(upload: Arc<Upload>, principal: Principal, target: Target) -> Result<Record, Error> {
+    let (hold, record) = upload.hold(&principal, &target).await?;
+    // Whoever wrote before has stopped: the next append will be taken at this very offset.
+    drop(hold);
+    Ok(record)
+}
+
+async fn append_body(
+    upload: Arc<Upload>,
+    principal: Principal,
+    target: Target,
+    append: Append,
+    body: Body,
+) -> Result<Record, Error> {
+    if upload.parts.shutdown.is_draining() {
+        return Err(Error::Drain);
+    }
+    let (hold, record) = upload.hold(&principal, &target).await?;
+    let admission = tus::admit_append(&record, &append, upload.config.max_size)?;
+    if record.status.is_final() {
+        drop(hold);
+        append::take_nothing(&upload, pieces(body), record.received).await?;
+        return Ok(record);
+    }
+    let mut session = Session::resume(Arc::clone(&upload), hold, record, admission).await?;
+    session.take(pieces(body), admission, check(append.checksum)).await?;
+    let record = session.into_record();
+    concat::part_advanced(&upload, &record).await;
+    Ok(record)
+}
+
+async fn terminate(upload: Arc<Upload>, principal: Principal, target: Target) -> Result<(), Error> {
+    let (_hold, record) = upload.hold(&principal, &target).await?;
+    let commit = Commit::present(record.key.clone(), vec![Change::Terminate]);
+    match upload.commit(commit).await? {
+        Outcome::Committed(Entry::Gone(tombstone)) => {
+            // The task is gone from here on; bytes that cannot be removed now are removed by the upkeep.
+            if let Err(error) = upkeep::remove_bytes(&upload, &tombstone).await {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "bytes of a terminated upload stay for now"
+                );
+            }
+            Ok(())
+        }
+        other => Err(failure(other)),
+    }
+}
+
+fn check(checksum: Option<Checksum>) -> Option<Box<dyn Check>> {
+    checksum.map(|checksum| Box::new(Verify::new(checksum)) as Box<dyn Check>)
+}
