@@ -17,16 +17,24 @@ pub struct Problem {
     pub title: Cow<'static, str>,
     /// What is wrong with this very request. Never a secret, never a payload.
     pub detail: Cow<'static, str>,
+    kind: Cow<'static, str>,
+    members: Vec<(&'static str, u64)>,
     headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 #[derive(Serialize)]
 struct Body<'a> {
-    r#type: &'static str,
+    r#type: &'a str,
     title: &'a str,
     status: u16,
     code: &'a str,
     detail: &'a str,
+    #[serde(flatten, serialize_with = "members")]
+    members: &'a [(&'static str, u64)],
+}
+
+fn members<S: serde::Serializer>(members: &&[(&'static str, u64)], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(members.iter().copied())
 }
 
 impl Problem {
@@ -37,8 +45,24 @@ impl Problem {
             code,
             title: Cow::Borrowed(status.canonical_reason().unwrap_or("Error")),
             detail: detail.into(),
+            kind: Cow::Borrowed("about:blank"),
+            members: Vec::new(),
             headers: Vec::new(),
         }
+    }
+
+    /// The same problem of a registered type (RFC 9457 section 3.1.1), a URI.
+    #[must_use]
+    pub fn of_type(mut self, uri: impl Into<Cow<'static, str>>) -> Self {
+        self.kind = uri.into();
+        self
+    }
+
+    /// The same problem with one more member that its type defines.
+    #[must_use]
+    pub fn with_member(mut self, name: &'static str, value: u64) -> Self {
+        self.members.push((name, value));
+        self
     }
 
     /// The same problem under another title.
@@ -59,11 +83,12 @@ impl Problem {
     #[must_use]
     pub fn to_json(&self) -> String {
         let body = Body {
-            r#type: "about:blank",
+            r#type: &self.kind,
             title: &self.title,
             status: self.status.as_u16(),
             code: self.code,
             detail: &self.detail,
+            members: &self.members,
         };
         serde_json::to_string(&body).expect("strings and a number always serialise")
     }

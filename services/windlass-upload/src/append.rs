@@ -17,11 +17,12 @@ use windlass_task::status::{IllegalTransition, Trigger};
 use windlass_task::{Commit, Entry, Expected, Finish, Outcome, Record, Status, UnixMillis};
 
 use crate::error::Error;
-use crate::finish;
+use crate::finish::{self, Whole};
 use crate::holder::{Hold, Release};
 use crate::service::{Upload, failure, patiently};
 use crate::storage::{Manifest, Writer};
 use crate::tus::{Admission, Rejection};
+use crate::upkeep;
 
 /// What a body consists of.
 #[derive(Debug)]
@@ -57,6 +58,11 @@ pub(crate) struct Session {
     /// Whether the task has a record, or may have one: false until the first commit of a new task.
     recorded: bool,
     writer: Box<dyn Writer>,
+    /// Whether an upload that has all its bytes is finished by this request.
+    finishing: bool,
+    /// Whether the client wants the whole upload's SHA-256, and what came of it.
+    digest_wanted: bool,
+    digest: Option<String>,
     /// Bytes taken since the last checkpoint, and when the first of them came.
     unsaved: u64,
     due: Option<Instant>,
@@ -110,6 +116,9 @@ impl Session {
             lead,
             record,
             writer,
+            finishing: true,
+            digest_wanted: false,
+            digest: None,
             unsaved: 0,
             due: None,
         })
@@ -126,7 +135,7 @@ impl Session {
         self.upload.metrics.append_began();
         let taken = self.take_body(body, admission, check).await;
         self.upload.metrics.append_ended();
-        let kept = self.keep(taken).await;
+        let kept = self.keep(taken, checked).await;
         if kept.is_err() {
             self.discard_unrecorded().await;
         }
@@ -134,7 +143,7 @@ impl Session {
     }
 
     /// Saves what was taken, where it may be saved.
-    async fn keep(&mut self, taken: Result<(), Error>) -> Result<(), Error> {
+    async fn keep(&mut self, taken: Result<(), Error>, checked: bool) -> Result<(), Error> {
         match taken {
             Ok(()) => self.save().await,
             // Half of a body that has to be judged whole cannot count.
@@ -174,9 +183,56 @@ impl Session {
         }
     }
 
+    /// Leaves the verdict to a later request, although all bytes may be there after this one.
+    pub(crate) fn leave_open(&mut self) {
+        self.finishing = false;
+    }
+
+    /// Demands digests of the whole, a `Repr-Digest` field value.
+    pub(crate) fn demand_digest(&mut self, demanded: Option<String>) {
+        self.lead.extend(demanded.map(Change::DemandDigest));
+    }
+
+    /// Wants the whole upload's SHA-256 with the verdict.
+    pub(crate) fn want_digest(&mut self, wanted: bool) {
+        self.digest_wanted = wanted;
+    }
+
+    /// Ends the upload for good: what the client says of it contradicts itself.
+    pub(crate) async fn invalidate(&mut self) -> Result<(), Error> {
+        let commit = Commit::present(self.record.key.clone(), vec![Change::Terminate]);
+        match self.upload.commit(commit).await? {
+            Outcome::Committed(Entry::Gone(tombstone)) => upkeep::remove_bytes(&self.upload, &tombstone).await,
+            // It was never made.
+            Outcome::Refused(Refusal::Absent, None) => Ok(()),
+            other => Err(failure(other)),
+        }
+    }
+
+    /// The service that it writes for.
+    pub(crate) fn upload(&self) -> Arc<Upload> {
+        Arc::clone(&self.upload)
+    }
+
+    /// The digests of the whole, if they were computed with the verdict.
+    pub(crate) fn digest(&self) -> Option<&str> {
+        self.digest.as_deref()
+    }
+
     /// The record as last committed.
-    pub(crate) fn into_record(self) -> Record {
-        self.record
+    pub(crate) fn record(&self) -> &Record {
+        &self.record
+    }
+
+    /// The record as last committed.
+    ///
+    /// # Errors
+    /// With the words of the verdict, when that is a refusal.
+    pub(crate) fn into_record(self) -> Result<Record, Error> {
+        match &self.record.finish {
+            Finish::Refused { reason } => Err(Rejection::Failed { reason: reason.clone() }.into()),
+            Finish::Open | Finish::VerdictPending | Finish::Accepted => Ok(self.record),
+        }
     }
 
     async fn take_body<E>(
@@ -250,22 +306,38 @@ impl Session {
     async fn save(&mut self) -> Result<(), Error> {
         let checkpoint = self.writer.checkpoint().await?;
         let advance = checkpoint.received - self.record.received;
-        let length = self.length();
+        let finished = self
+            .length()
+            .filter(|length| *length == checkpoint.received && self.finishing);
+        let unfinished = matches!(self.record.finish, Finish::Open | Finish::VerdictPending);
         let mut changes = std::mem::take(&mut self.lead);
+        let verdict = match finished {
+            Some(length) if unfinished => {
+                let demand = |change: &Change| match change {
+                    Change::DemandDigest(text) => Some(text.clone()),
+                    _ => None,
+                };
+                let demanded = self.record.digest.clone().or_else(|| changes.iter().find_map(demand));
+                let whole = Whole {
+                    key: &self.record.key,
+                    length,
+                    segments: &checkpoint.segments,
+                    demanded: demanded.as_deref(),
+                    wanted: self.digest_wanted,
+                };
+                let decision = finish::decide(&self.upload, whole).await?;
+                self.digest = decision.digest;
+                Some(decision.verdict)
+            }
+            _ => None,
+        };
         if advance > 0 {
             changes.push(Change::Advance {
                 received: checkpoint.received,
                 segments: checkpoint.segments,
             });
         }
-        let unfinished = matches!(self.record.finish, Finish::Open | Finish::VerdictPending);
-        if let Some(length) = length
-            && length == checkpoint.received
-            && unfinished
-        {
-            let verdict = finish::decide(&self.upload, &self.record.key, length).await?;
-            changes.push(Change::Finish(verdict));
-        }
+        changes.extend(verdict.map(Change::Finish));
         (self.unsaved, self.due) = (0, None);
         if !changes.is_empty() {
             self.commit(changes).await?;

@@ -14,7 +14,7 @@ use windlass_task::{
 };
 
 use crate::error::Error;
-use crate::finish;
+use crate::finish::{self, Whole};
 use crate::location::Target;
 use crate::service::{Upload, failure, patiently};
 use crate::storage::Manifest;
@@ -134,7 +134,14 @@ pub(crate) async fn join(upload: &Upload, key: &TaskKey) -> Result<Option<Record
             Some(Entry::Live(_) | Entry::Gone(_)) | None => return fail(upload, *record).await.map(Some),
         }
     }
-    let verdict = finish::decide(upload, key, length).await?;
+    let whole = Whole {
+        key,
+        length,
+        segments: &segments,
+        demanded: record.digest.as_deref(),
+        wanted: false,
+    };
+    let verdict = finish::decide(upload, whole).await?.verdict;
     let mut changes = vec![Change::DeclareLength(length)];
     if length > 0 {
         changes = vec![

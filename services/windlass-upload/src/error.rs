@@ -9,7 +9,7 @@ use windlass_task::store::Cause;
 
 use crate::tus::Rejection;
 use crate::tus::response::{TUS_VERSION, UPLOAD_OFFSET};
-use crate::{form, storage, tus};
+use crate::{form, ietf, storage, tus};
 
 /// Why a request was not done.
 #[derive(Debug, thiserror::Error)]
@@ -17,6 +17,14 @@ pub enum Error {
     /// The request itself is wrong, or does not fit the upload's record.
     #[error(transparent)]
     Reject(#[from] Rejection),
+    /// The request is wrong by the IETF protocol.
+    #[error("{rejection}")]
+    RejectIetf {
+        /// Why.
+        rejection: ietf::Rejection,
+        /// The row of the request's version.
+        row: &'static ietf::Row,
+    },
     /// The form is wrong.
     #[error(transparent)]
     ReadForm(#[from] form::Error),
@@ -98,6 +106,7 @@ impl Error {
             ),
             Self::UseStorage(_) | Self::ConfirmCheckpoint => true,
             Self::Reject(_)
+            | Self::RejectIetf { .. }
             | Self::ReadForm(_)
             | Self::FindUpload
             | Self::ReachUpload { .. }
@@ -121,6 +130,14 @@ impl Error {
                 let (status, code) = rejection.status();
                 let offset = match rejection {
                     Rejection::Offset { expected, .. } => Some(*expected),
+                    _ => None,
+                };
+                (status, code, offset, None)
+            }
+            Self::RejectIetf { rejection, .. } => {
+                let (status, code) = rejection.status();
+                let offset = match rejection {
+                    ietf::Rejection::Offset { expected, .. } => Some(*expected),
                     _ => None,
                 };
                 (status, code, offset, None)
@@ -206,8 +223,30 @@ impl IntoResponse for Error {
             }
             _ => {}
         }
-        problem.into_response()
+        match self {
+            Self::RejectIetf { rejection, row } => refuse_ietf(problem, &rejection, row),
+            _ => problem.into_response(),
+        }
     }
+}
+
+/// The problem type, its members, and what the protocol demands of every refusal.
+fn refuse_ietf(mut problem: Problem, rejection: &ietf::Rejection, row: &ietf::Row) -> Response {
+    if let Some(uri) = rejection.problem_type() {
+        problem = problem.of_type(uri);
+    }
+    if let ietf::Rejection::Offset { expected, provided } = rejection {
+        problem = problem
+            .with_member("expected-offset", *expected)
+            .with_member("provided-offset", *provided);
+    }
+    let mut response = problem.into_response();
+    let answered = matches!(rejection, ietf::Rejection::Completed | ietf::Rejection::Failed { .. });
+    ietf::response::say_complete(response.headers_mut(), row, answered);
+    if let ietf::Rejection::MaxSize { limit } = rejection {
+        ietf::response::limit(response.headers_mut(), row, Some(*limit), None);
+    }
+    response
 }
 
 fn with_retry_after(problem: Problem, after: Duration) -> Problem {

@@ -1,21 +1,106 @@
 //! The verdict over a whole upload: a step of its own that is stored, so that it is never given twice or forgotten.
 //!
-//! Nothing here refuses an upload yet, so the verdict is known as soon as the bytes are and rides with the commit of
-//! the last of them. The document beside the data is durable before that commit: a store that is rebuilt from the
-//! storage gives no other verdict than the one that was acknowledged.
+//! The document beside the data is durable before the commit: a store that is rebuilt from the storage gives no other
+//! verdict than the one that was acknowledged.
 
-use windlass_task::TaskKey;
+use futures_util::TryStreamExt as _;
 use windlass_task::change::Verdict;
+use windlass_task::{Segment, TaskKey};
 
+use crate::digest::{Algorithm, Expected, Hasher};
 use crate::error::Error;
+use crate::ietf::fields;
 use crate::service::Upload;
 use crate::storage::Completion;
 
-/// Decides over an upload whose `length` bytes are all durable, and makes the verdict durable beside them.
-pub(crate) async fn decide(upload: &Upload, key: &TaskKey, length: u64) -> Result<Verdict, Error> {
-    upload
-        .storage()
-        .write_completion(key, &Completion::accepted(length))
-        .await?;
-    Ok(Verdict::Accept)
+/// An upload whose bytes are all durable.
+pub(crate) struct Whole<'a> {
+    pub(crate) key: &'a TaskKey,
+    pub(crate) length: u64,
+    pub(crate) segments: &'a [Segment],
+    /// The digests that it must have, as a `Repr-Digest` field value.
+    pub(crate) demanded: Option<&'a str>,
+    /// Whether its SHA-256 is wanted anyway.
+    pub(crate) wanted: bool,
+}
+
+/// What came out.
+pub(crate) struct Decision {
+    pub(crate) verdict: Verdict,
+    /// The digests of the whole, as a `Repr-Digest` field value, where they were computed.
+    pub(crate) digest: Option<String>,
+}
+
+/// Decides over an upload, and makes the verdict durable beside it.
+pub(crate) async fn decide(upload: &Upload, whole: Whole<'_>) -> Result<Decision, Error> {
+    let demanded = whole
+        .demanded
+        .and_then(|text| fields::digests(text.as_bytes()))
+        .unwrap_or_default();
+    let mut algorithms: Vec<Algorithm> = demanded.iter().map(|expected| expected.algorithm).collect();
+    if whole.wanted && !algorithms.contains(&Algorithm::Sha256) {
+        algorithms.push(Algorithm::Sha256);
+    }
+    let found = if algorithms.is_empty() {
+        Vec::new()
+    } else {
+        compute(upload, &whole, &algorithms).await?
+    };
+    let matches = |expected: &Expected| {
+        found
+            .iter()
+            .any(|own: &Expected| own.algorithm == expected.algorithm && expected.matches(&own.digest))
+    };
+    let digest = (!found.is_empty()).then(|| to_field(&found));
+    let (verdict, completion) = if demanded.iter().all(matches) {
+        (
+            Verdict::Accept,
+            Completion {
+                digest: digest.clone(),
+                ..Completion::accepted(whole.length)
+            },
+        )
+    } else {
+        let reason = "the upload does not have the digest that Repr-Digest states".to_owned();
+        (
+            Verdict::Refuse { reason: reason.clone() },
+            Completion::refused(whole.length, reason),
+        )
+    };
+    upload.storage().write_completion(whole.key, &completion).await?;
+    Ok(Decision { verdict, digest })
+}
+
+/// Reads the whole upload back: what is stored is judged, not what was received.
+async fn compute(upload: &Upload, whole: &Whole<'_>, algorithms: &[Algorithm]) -> Result<Vec<Expected>, Error> {
+    let mut hashers: Vec<_> = algorithms
+        .iter()
+        .map(|algorithm| (*algorithm, Hasher::new(*algorithm)))
+        .collect();
+    let mut bytes = upload.storage().read(whole.segments, 0..whole.length).await?;
+    while let Some(piece) = bytes.try_next().await? {
+        for (_, hasher) in &mut hashers {
+            hasher.update(&piece);
+        }
+    }
+    Ok(hashers
+        .into_iter()
+        .map(|(algorithm, hasher)| Expected {
+            algorithm,
+            digest: hasher.finish(),
+        })
+        .collect())
+}
+
+/// A dictionary of byte sequences (RFC 9530 section 3).
+fn to_field(digests: &[Expected]) -> String {
+    use base64::Engine as _;
+    let encode = |digest: &[u8]| base64::engine::general_purpose::STANDARD.encode(digest);
+    let member = |expected: &Expected| {
+        expected
+            .algorithm
+            .http_name()
+            .map(|name| format!("{name}=:{}:", encode(&expected.digest)))
+    };
+    digests.iter().filter_map(member).collect::<Vec<_>>().join(", ")
 }

@@ -1,5 +1,6 @@
 //! The HTTP side: thin handlers that extract, call the service, and map the answer.
 
+mod ietf;
 mod tus;
 
 use std::sync::Arc;
@@ -18,10 +19,10 @@ use windlass_task::{Principal, Right};
 
 use crate::append::Piece;
 use crate::error::Error;
+use crate::form;
 use crate::location::Target;
 use crate::service::Upload;
 use crate::tus::{self as tus_protocol, VERSION, response};
-use crate::{download, form};
 
 /// The routes of the upload service: `/files`, which is also `/files/`, and what lies under it.
 pub fn router(upload: Arc<Upload>) -> Router {
@@ -34,8 +35,15 @@ pub fn router(upload: Arc<Upload>) -> Router {
         .with_state(upload)
 }
 
-/// Every response says which protocol version it speaks, errors too.
+/// Marks a response that is not tus'.
+#[derive(Clone)]
+struct OtherProtocol;
+
+/// Every response of tus says which protocol version it speaks, errors too.
 async fn mark(mut response: Response) -> Response {
+    if response.extensions().get::<OtherProtocol>().is_some() {
+        return response;
+    }
     response
         .headers_mut()
         .insert(response::TUS_RESUMABLE, HeaderValue::from_static(VERSION));
@@ -55,7 +63,9 @@ async fn resource(
     request: Request,
 ) -> Response {
     // A path that is no UTF-8 names nothing, as one that is outside the grammar.
-    let target = path.ok().and_then(|Path((tenant, id))| Target::read(&tenant, &id, None));
+    let target = path
+        .ok()
+        .and_then(|Path((tenant, id))| Target::read(&tenant, &id, None));
     use_upload(upload, target, caller, request).await
 }
 
@@ -65,7 +75,9 @@ async fn keyed_resource(
     caller: Caller,
     request: Request,
 ) -> Response {
-    let target = path.ok().and_then(|Path((tenant, id, key))| Target::read(&tenant, &id, Some(&key)));
+    let target = path
+        .ok()
+        .and_then(|Path((tenant, id, key))| Target::read(&tenant, &id, Some(&key)));
     use_upload(upload, target, caller, request).await
 }
 
@@ -84,6 +96,9 @@ async fn create_uploads(upload: Arc<Upload>, caller: Caller, request: Request) -
         let receipt = apart(&upload, form::take(Arc::clone(&upload), principal, content_type, body)).await?;
         return Ok((StatusCode::CREATED, Json(receipt)).into_response());
     }
+    if !is_tus && crate::ietf::is_spoken(&parts.headers) && method != Method::OPTIONS {
+        return ietf::create(upload, caller, &method, parts, body).await;
+    }
     tus::create(upload, caller, &method, &parts.headers, body).await
 }
 
@@ -95,7 +110,10 @@ async fn use_upload(upload: Arc<Upload>, target: Option<Target>, caller: Caller,
     };
     let is_head = method == Method::HEAD;
     let done = match target {
-        Some(target) if method == Method::GET => download(&upload, &caller, &target, &parts.headers).await,
+        Some(target) if method == Method::GET => ietf::get(&upload, &caller, &target, &parts.headers).await,
+        Some(target) if is_ietf(&method, &parts.headers) => {
+            ietf::act(upload, caller, target, &method, parts, body).await
+        }
         Some(target) => tus::act(upload, caller, target, &method, &parts.headers, body).await,
         None => Err(Error::FindUpload),
     };
@@ -106,8 +124,10 @@ async fn use_upload(upload: Arc<Upload>, target: Option<Target>, caller: Caller,
     }
 }
 
-async fn download(upload: &Upload, caller: &Caller, target: &Target, headers: &HeaderMap) -> Result<Response, Error> {
-    download::answer(upload, &permitted(caller)?, target, headers).await
+/// Whether a request on an upload is of the IETF protocol, which has no mark of its own in the RFC: what is not tus' is.
+fn is_ietf(method: &Method, headers: &HeaderMap) -> bool {
+    let marked = crate::ietf::is_spoken(headers) || matches!(*method, Method::HEAD | Method::DELETE | Method::PATCH);
+    marked && !headers.contains_key(response::TUS_RESUMABLE) && *method != Method::OPTIONS
 }
 
 fn permitted(caller: &Caller) -> Result<Principal, Error> {

@@ -17,6 +17,7 @@ mod finish;
 mod form;
 mod holder;
 mod http;
+pub mod ietf;
 mod listen;
 mod location;
 mod metrics;

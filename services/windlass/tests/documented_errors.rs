@@ -53,8 +53,8 @@ fn codes_of(source: &str) -> BTreeSet<String> {
         .collect()
 }
 
-/// Single words cannot be told from other literals; these are codes.
-const SINGLE_WORDS: [&str; 4] = ["paused", "draining", "forbidden", "unavailable"];
+/// Single words cannot be told from other literals, and 460 is no status that has a name; these are codes.
+const OTHERS: [&str; 5] = ["paused", "draining", "forbidden", "unavailable", "checksum_mismatch"];
 
 #[test]
 fn the_page_of_errors_lists_every_code_and_no_other() {
@@ -62,7 +62,7 @@ fn the_page_of_errors_lists_every_code_and_no_other() {
     for service in ["windlass-serve", "windlass-upload", "windlass-push"] {
         sources(&root().join("services").join(service).join("src"), &mut files);
     }
-    let mut coded: BTreeSet<String> = SINGLE_WORDS.map(str::to_owned).into();
+    let mut coded: BTreeSet<String> = OTHERS.map(str::to_owned).into();
     for file in files.iter().filter(|file| !file.ends_with("tests.rs")) {
         coded.extend(codes_of(&std::fs::read_to_string(file).unwrap()));
     }

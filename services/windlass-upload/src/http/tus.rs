@@ -149,7 +149,7 @@ async fn create_upload(
                     check(create.checksum),
                 )
                 .await?;
-            session.into_record()
+            session.into_record()?
         }
     };
     let mut headers = response::progress(&record);
@@ -190,7 +190,7 @@ async fn append_body(
     }
     let mut session = Session::resume(Arc::clone(&upload), hold, record, admission).await?;
     session.take(pieces(body), admission, check(append.checksum)).await?;
-    let record = session.into_record();
+    let record = session.into_record()?;
     concat::part_advanced(&upload, &record).await;
     Ok(record)
 }

@@ -1,0 +1,360 @@
+//! Requests of the IETF protocol: parse by the version's row, admit, do, answer.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use windlass_serve::Caller;
+use windlass_task::record::Creation;
+use windlass_task::{Principal, Protocol, Record, TaskId, TaskKey, UnixMillis, WriteKey};
+
+use super::{OtherProtocol, apart, permitted, pieces};
+use crate::append::{Check, Session};
+use crate::digest::{Expected, Hasher};
+use crate::download;
+use crate::error::Error;
+use crate::ietf::{self, Admitted, Append, Command, Create, Head, Rejection, Row, response};
+use crate::location::{Target, location};
+use crate::service::Upload;
+use crate::tus::{self, Admission};
+
+/// No body is taken, or its size does not matter.
+const ANY_BODY: Admission = Admission {
+    skip: 0,
+    declare: None,
+    room: None,
+};
+
+/// A request on the place where uploads are created.
+pub(super) async fn create(
+    upload: Arc<Upload>,
+    caller: Caller,
+    method: &Method,
+    parts: Parts,
+    body: Body,
+) -> Result<Response, Error> {
+    let row = Row::of(&parts.headers);
+    let head = Head {
+        method,
+        headers: &parts.headers,
+        names_upload: false,
+    };
+    match ietf::parse(head, row, upload.config.max_size).map_err(refused(row))? {
+        Command::Create(create) => {
+            let principal = permitted(&caller)?;
+            apart(
+                &upload,
+                create_upload(Arc::clone(&upload), principal, create, row, body),
+            )
+            .await
+        }
+        Command::Retrieve | Command::Append(_) | Command::Cancel => Err(refused(row)(Rejection::Method)),
+    }
+}
+
+/// A request on an upload, but GET.
+pub(super) async fn act(
+    upload: Arc<Upload>,
+    caller: Caller,
+    target: Target,
+    method: &Method,
+    parts: Parts,
+    body: Body,
+) -> Result<Response, Error> {
+    let row = Row::of(&parts.headers);
+    let principal = permitted(&caller)?;
+    let head = Head {
+        method,
+        headers: &parts.headers,
+        names_upload: true,
+    };
+    let command = match ietf::parse(head, row, upload.config.max_size) {
+        Ok(command) => command,
+        Err(rejection) => return Err(of_its_own_protocol(&upload, &principal, &target, refused(row)(rejection)).await),
+    };
+    match command {
+        Command::Retrieve => {
+            let work = retrieve(Arc::clone(&upload), principal, target, row);
+            Ok(answer(StatusCode::NO_CONTENT, apart(&upload, work).await?))
+        }
+        Command::Append(append) => {
+            apart(
+                &upload,
+                append_body(Arc::clone(&upload), principal, target, append, row, body),
+            )
+            .await
+        }
+        Command::Cancel => {
+            apart(&upload, cancel(Arc::clone(&upload), principal, target)).await?;
+            Ok(answer(StatusCode::NO_CONTENT, HeaderMap::new()))
+        }
+        Command::Create(_) => Err(refused(row)(Rejection::Method)),
+    }
+}
+
+/// GET: a finished upload is downloaded; of an unfinished one of this protocol, the offset is told.
+pub(super) async fn get(
+    upload: &Arc<Upload>,
+    caller: &Caller,
+    target: &Target,
+    headers: &HeaderMap,
+) -> Result<Response, Error> {
+    let principal = permitted(caller)?;
+    match download::answer(upload, &principal, target, headers).await {
+        Err(Error::Download) => {}
+        done => return done,
+    }
+    let row = Row::of(headers);
+    match apart(upload, retrieve(Arc::clone(upload), principal, target.clone(), row)).await {
+        Ok(headers) => Ok(answer(StatusCode::NO_CONTENT, headers)),
+        Err(Error::Reject(_)) => Err(Error::Download),
+        Err(error) => Err(error),
+    }
+}
+
+async fn create_upload(
+    upload: Arc<Upload>,
+    principal: Principal,
+    create: Create,
+    row: &'static Row,
+    body: Body,
+) -> Result<Response, Error> {
+    if upload.parts.shutdown.is_draining() {
+        return Err(Error::Drain);
+    }
+    let write_key = (!upload.parts.demands_token).then(WriteKey::random);
+    let key = TaskKey {
+        tenant: principal.tenant,
+        id: TaskId::generate(&upload.config.origin),
+    };
+    let creation = Creation {
+        key: key.clone(),
+        owner: principal.owner,
+        protocol: Protocol::Ietf,
+        length: create.length,
+        metadata: create.metadata,
+        token: upload.first_token().await?,
+        write_key: write_key.as_ref().map(WriteKey::hash),
+        lifetime: upload.config.lifetime,
+        concat: None,
+        digest: create.digests.representation.clone(),
+        aliases: Vec::new(),
+    };
+    let hold = upload.holders.try_hold(&key).ok_or(Error::FindUpload)?;
+    let room = create.length.or(upload.config.max_size);
+    let session = Session::create(Arc::clone(&upload), hold, creation).await?;
+    let turn = Turn {
+        complete: create.complete,
+        content: create.digests.content,
+        wanted: create.digests.wanted,
+        row,
+    };
+    let mut headers = turn
+        .take(
+            session,
+            Admission {
+                skip: 0,
+                declare: None,
+                room,
+            },
+            body,
+        )
+        .await?;
+    let location = location(upload.config.public_url.as_deref(), &key, write_key.as_ref());
+    headers.insert(
+        header::LOCATION,
+        HeaderValue::try_from(location).expect("a location is ASCII"),
+    );
+    Ok(answer(StatusCode::CREATED, headers))
+}
+
+async fn append_body(
+    upload: Arc<Upload>,
+    principal: Principal,
+    target: Target,
+    append: Append,
+    row: &'static Row,
+    body: Body,
+) -> Result<Response, Error> {
+    if upload.parts.shutdown.is_draining() {
+        return Err(Error::Drain);
+    }
+    let (hold, record) = upload.hold(&principal, &target).await?;
+    own_protocol(&record)?;
+    let admission = match ietf::admit_append(&record, &append, upload.config.max_size) {
+        Ok(Admitted::Take(admission)) => admission,
+        Ok(Admitted::Replay) => return Ok(answer(StatusCode::NO_CONTENT, standing(&upload, &record, row))),
+        Err(Rejection::Length) => {
+            // What contradicts itself cannot be gone on with (section 4.1.3).
+            Session::resume(upload, hold, record, ANY_BODY)
+                .await?
+                .invalidate()
+                .await?;
+            return Err(refused(row)(Rejection::Length));
+        }
+        Err(rejection) => return Err(refused(row)(rejection)),
+    };
+    let mut session = Session::resume(Arc::clone(&upload), hold, record, admission).await?;
+    session.demand_digest(append.digests.representation);
+    let turn = Turn {
+        complete: append.complete,
+        content: append.digests.content,
+        wanted: append.digests.wanted,
+        row,
+    };
+    let status = if row.append_creates && !append.complete {
+        StatusCode::CREATED
+    } else {
+        StatusCode::NO_CONTENT
+    };
+    Ok(answer(status, turn.take(session, admission, body).await?))
+}
+
+/// One request's body into one upload.
+struct Turn {
+    /// Whether it is the last.
+    complete: bool,
+    /// The body's digests.
+    content: Vec<Expected>,
+    /// Whether the whole upload's digest is wanted.
+    wanted: bool,
+    row: &'static Row,
+}
+
+impl Turn {
+    async fn take(self, mut session: Session, admission: Admission, body: Body) -> Result<HeaderMap, Error> {
+        let row = self.row;
+        if self.complete {
+            session.want_digest(self.wanted);
+        } else {
+            session.leave_open();
+        }
+        let check = (!self.content.is_empty()).then(|| ContentDigest::boxed(self.content, row));
+        match session.take(pieces(body), admission, check).await {
+            Ok(()) => {}
+            Err(Error::Reject(tus::Rejection::BeyondLength { .. })) => {
+                session.invalidate().await?;
+                return Err(refused(row)(Rejection::Length));
+            }
+            Err(Error::Reject(tus::Rejection::MaxSize { limit })) => {
+                return Err(refused(row)(Rejection::MaxSize { limit }));
+            }
+            Err(error) => return Err(error),
+        }
+        match session.record().length {
+            None if self.complete => session.end().await?,
+            Some(length) if self.complete && length != session.record().received => {
+                session.invalidate().await?;
+                return Err(refused(row)(Rejection::Length));
+            }
+            None | Some(_) => {}
+        }
+        let (digest, upload) = (session.digest().map(str::to_owned), session.upload());
+        let record = session.into_record().map_err(|error| match error {
+            Error::Reject(tus::Rejection::Failed { reason }) => refused(row)(Rejection::Failed { reason }),
+            other => other,
+        })?;
+        let mut headers = standing(&upload, &record, row);
+        if let Some(digest) = digest {
+            headers.insert(response::REPR_DIGEST, digest.try_into().expect("base64 is ASCII"));
+        }
+        Ok(headers)
+    }
+}
+
+async fn retrieve(
+    upload: Arc<Upload>,
+    principal: Principal,
+    target: Target,
+    row: &'static Row,
+) -> Result<HeaderMap, Error> {
+    let (hold, record) = upload.hold(&principal, &target).await?;
+    drop(hold);
+    own_protocol(&record)?;
+    Ok(standing(&upload, &record, row))
+}
+
+async fn cancel(upload: Arc<Upload>, principal: Principal, target: Target) -> Result<(), Error> {
+    let (hold, record) = upload.hold(&principal, &target).await?;
+    own_protocol(&record)?;
+    Session::resume(upload, hold, record, ANY_BODY)
+        .await?
+        .invalidate()
+        .await
+}
+
+/// An upload of tus that is addressed without `Tus-Resumable` is answered as tus answers that.
+fn own_protocol(record: &Record) -> Result<(), Error> {
+    match record.protocol {
+        Protocol::Ietf => Ok(()),
+        Protocol::Tus | Protocol::Form => Err(tus::Rejection::Version.into()),
+    }
+}
+
+/// A request that cannot be read by this protocol may be one of tus that lacks its version.
+async fn of_its_own_protocol(upload: &Upload, principal: &Principal, target: &Target, error: Error) -> Error {
+    let record = async {
+        let key = upload.find(target).await?;
+        upload.authorise(upload.load(&key).await?, principal, target)
+    };
+    match record.await.and_then(|record| own_protocol(&record)) {
+        Ok(()) => error,
+        Err(other) => other,
+    }
+}
+
+fn standing(upload: &Upload, record: &Record, row: &Row) -> HeaderMap {
+    response::standing(record, row, upload.config.max_size, UnixMillis::now())
+}
+
+fn answer(status: StatusCode, headers: HeaderMap) -> Response {
+    let mut response = (status, headers).into_response();
+    response.extensions_mut().insert(OtherProtocol);
+    response
+}
+
+fn refused(row: &'static Row) -> impl Fn(Rejection) -> Error {
+    move |rejection| Error::RejectIetf { rejection, row }
+}
+
+/// The check of one body against its `Content-Digest`.
+struct ContentDigest {
+    expected: Vec<(Expected, Hasher)>,
+    row: &'static Row,
+}
+
+impl ContentDigest {
+    fn boxed(expected: Vec<Expected>, row: &'static Row) -> Box<dyn Check> {
+        let expected = expected.into_iter().map(|expected| {
+            let hasher = Hasher::new(expected.algorithm);
+            (expected, hasher)
+        });
+        Box::new(Self {
+            expected: expected.collect(),
+            row,
+        })
+    }
+}
+
+impl Check for ContentDigest {
+    fn see(&mut self, bytes: &[u8]) {
+        for (_, hasher) in &mut self.expected {
+            hasher.update(bytes);
+        }
+    }
+
+    fn judge(self: Box<Self>, _trailers: Option<&HeaderMap>) -> Result<(), Error> {
+        let row = self.row;
+        let right = self
+            .expected
+            .into_iter()
+            .all(|(expected, hasher)| expected.matches(&hasher.finish()));
+        if right {
+            Ok(())
+        } else {
+            Err(refused(row)(Rejection::Digest))
+        }
+    }
+}
