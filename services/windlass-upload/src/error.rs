@@ -243,6 +243,7 @@ fn refuse_ietf(mut problem: Problem, rejection: &ietf::Rejection, row: &ietf::Ro
     let mut response = problem.into_response();
     let answered = matches!(rejection, ietf::Rejection::Completed | ietf::Rejection::Failed { .. });
     ietf::response::say_complete(response.headers_mut(), row, answered);
+    response.extensions_mut().insert(crate::http::OtherProtocol);
     if let ietf::Rejection::MaxSize { limit } = rejection {
         ietf::response::limit(response.headers_mut(), row, Some(*limit), None);
     }

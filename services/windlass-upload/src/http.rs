@@ -37,7 +37,7 @@ pub fn router(upload: Arc<Upload>) -> Router {
 
 /// Marks a response that is not tus'.
 #[derive(Clone)]
-struct OtherProtocol;
+pub(crate) struct OtherProtocol;
 
 /// Every response of tus says which protocol version it speaks, errors too.
 async fn mark(mut response: Response) -> Response {

@@ -15,6 +15,7 @@ use crate::append::{Check, Session};
 use crate::digest::{Expected, Hasher};
 use crate::download;
 use crate::error::Error;
+use crate::holder::Hold;
 use crate::ietf::{self, Admitted, Append, Command, Create, Head, Rejection, Row, response};
 use crate::location::{Target, location};
 use crate::service::Upload;
@@ -181,8 +182,7 @@ async fn append_body(
     if upload.parts.shutdown.is_draining() {
         return Err(Error::Drain);
     }
-    let (hold, record) = upload.hold(&principal, &target).await?;
-    own_protocol(&record)?;
+    let (hold, record) = hold_own(&upload, &principal, &target).await?;
     let admission = match ietf::admit_append(&record, &append, upload.config.max_size) {
         Ok(Admitted::Take(admission)) => admission,
         Ok(Admitted::Replay) => return Ok(answer(StatusCode::NO_CONTENT, standing(&upload, &record, row))),
@@ -270,19 +270,24 @@ async fn retrieve(
     target: Target,
     row: &'static Row,
 ) -> Result<HeaderMap, Error> {
-    let (hold, record) = upload.hold(&principal, &target).await?;
+    let (hold, record) = hold_own(&upload, &principal, &target).await?;
     drop(hold);
-    own_protocol(&record)?;
     Ok(standing(&upload, &record, row))
 }
 
 async fn cancel(upload: Arc<Upload>, principal: Principal, target: Target) -> Result<(), Error> {
-    let (hold, record) = upload.hold(&principal, &target).await?;
-    own_protocol(&record)?;
+    let (hold, record) = hold_own(&upload, &principal, &target).await?;
     Session::resume(upload, hold, record, ANY_BODY)
         .await?
         .invalidate()
         .await
+}
+
+/// The upload that a path names, held, if it is one of this protocol; another's writer is not disturbed.
+async fn hold_own(upload: &Upload, principal: &Principal, target: &Target) -> Result<(Hold, Record), Error> {
+    let key = upload.find(target).await?;
+    own_protocol(&upload.authorise(upload.load(&key).await?, principal, target)?)?;
+    upload.hold(principal, target).await
 }
 
 /// An upload of tus that is addressed without `Tus-Resumable` is answered as tus answers that.

@@ -335,9 +335,13 @@ async fn what_the_server_can_do_is_told_without_a_version() {
         let extensions = response.header("Tus-Extension").expect("extensions are listed");
         assert_eq!(
             extensions,
-            "creation,creation-with-upload,creation-defer-length,expiration,termination"
+            "creation,creation-with-upload,creation-defer-length,expiration,termination,checksum,checksum-trailer,\
+             concatenation,concatenation-unfinished"
         );
-        assert_eq!(response.header("Tus-Checksum-Algorithm"), None, "it is not offered");
+        let algorithms = response
+            .header("Tus-Checksum-Algorithm")
+            .expect("algorithms are listed");
+        assert_eq!(algorithms, "sha1,sha256,sha512,crc32c,crc32,md5");
     }
 }
 
