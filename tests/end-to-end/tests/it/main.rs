@@ -1,5 +1,6 @@
 //! Harm done to the real `windlass dev`: killed, cut, starved, lied to. One binary, so that it is linked once.
 
+mod auth;
 mod bad_input;
 mod drain;
 mod forms;
