@@ -47,7 +47,7 @@ impl Desk {
     pub(crate) async fn perform(self: Arc<Self>, effect: Effect) -> Completion {
         let broker = self.push.broker();
         match effect {
-            Effect::Authenticate { token } => Completion::Authenticated(self.authenticate(&token)),
+            Effect::Authenticate { token } => Completion::Authenticated(self.authenticate(&token).await),
             Effect::Subscribe(subscribe) => {
                 let slot = subscribe.slot;
                 Completion::Subscribed {
@@ -96,12 +96,12 @@ impl Desk {
         }
     }
 
-    fn authenticate(&self, token: &str) -> Result<Identity, TokenError> {
+    async fn authenticate(&self, token: &str) -> Result<Identity, TokenError> {
         let authenticator = self.push.authenticator();
         let verified = match &self.shown {
             Some(shown) if token.is_empty() => shown.clone(),
             None if token.is_empty() && authenticator.demands_token() => return Err(TokenError::Missing),
-            Some(_) | None => authenticator.verify_until(token)?,
+            Some(_) | None => authenticator.verify_fresh(token).await?,
         };
         let expires_in = verified.expires.map(|expires| expires.since(UnixMillis::now()));
         Ok(Identity {

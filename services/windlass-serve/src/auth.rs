@@ -2,11 +2,11 @@
 //!
 //! A listener has one [`Authenticator`]. On loopback nobody logs in and everybody is [`Principal::local`]; elsewhere a
 //! JSON Web Token (RFC 7519) says who calls. [`Authenticator::layer`] puts the answer into the extensions of each
-//! request: always a [`Caller`], and the `Principal` and [`Verified`] when there is one. Keys by which tokens are verified are
-//! behind [`Authenticator::verify`], so that public keys and key sets can come without a change to any caller.
+//! request: always a [`Caller`], and the `Principal` and [`Verified`] when there is one. What the keys are, a secret, a
+//! public key or a key set that rotates, is behind [`Authenticator::verify`].
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 
 use axum::Router;
@@ -15,56 +15,25 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
-use serde::Deserialize;
 use windlass_task::{Principal, UnixMillis};
 
 use crate::metrics::Metrics;
 use crate::problem::Problem;
 
-mod hs256;
+mod jwks;
+mod key;
+mod settings;
+mod tokens;
 
-pub use hs256::Hs256;
+pub use key::Fault as KeyFault;
+pub use settings::{Error, JwksPlace, KeySource, Settings};
 
-/// The `auth` section of a configuration file.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Settings {
-    /// A file with the secret that HS256 tokens are signed with, at least 32 bytes; one newline at its end is not
-    /// part of it.
-    pub hs256_secret_file: PathBuf,
-}
+use jwks::{Place, Rotation};
+use key::Key;
+use tokens::{Keys, Tokens};
 
-/// A configuration that gives no authenticator.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// Anybody on the network could read and write everything.
-    #[error(
-        "{listen} can be reached from other machines, and no auth is configured: set auth.hs256SecretFile in the \
-         --config file, or listen on a loopback address such as 127.0.0.1:8080"
-    )]
-    RequireAuth {
-        /// The address that was asked for.
-        listen: SocketAddr,
-    },
-    /// The secret's file cannot be read.
-    #[error("cannot read auth.hs256SecretFile {}", path.display())]
-    ReadSecret {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: std::io::Error,
-    },
-    /// The secret can be guessed.
-    #[error("auth.hs256SecretFile {} holds {length} bytes, HS256 needs at least {} (RFC 7518 section 3.2)",
-        path.display(), hs256::SECRET_BYTES)]
-    ShortSecret {
-        /// The file.
-        path: PathBuf,
-        /// Its length without a final newline.
-        length: usize,
-    },
-}
+/// How long a client may wait before it shows its token again, seconds: the keys are read at most this often.
+const RETRY_AFTER: &str = "5";
 
 /// Why a token gives no principal. None of them says anything of the token's content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -78,6 +47,9 @@ pub enum TokenError {
     /// Its time is over.
     #[error("the token has expired")]
     Expired,
+    /// It may be good: it names a key that is not known here, and the key set cannot be read now.
+    #[error("the keys that verify tokens cannot be had now")]
+    Unverifiable,
 }
 
 impl TokenError {
@@ -88,6 +60,7 @@ impl TokenError {
             Self::Missing => "token_missing",
             Self::Invalid(_) => "token_invalid",
             Self::Expired => "token_expired",
+            Self::Unverifiable => "keys_unavailable",
         }
     }
 }
@@ -97,6 +70,10 @@ impl From<TokenError> for Problem {
         // RFC 6750 section 3: no error attribute when no token was shown.
         let challenge = match error {
             TokenError::Missing => r#"Bearer realm="windlass""#,
+            TokenError::Unverifiable => {
+                return Self::new(StatusCode::SERVICE_UNAVAILABLE, error.code(), error.to_string())
+                    .with_header(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER));
+            }
             TokenError::Invalid(_) | TokenError::Expired => r#"Bearer realm="windlass", error="invalid_token""#,
         };
         Self::new(StatusCode::UNAUTHORIZED, error.code(), error.to_string())
@@ -109,9 +86,13 @@ impl From<TokenError> for Problem {
 pub enum Authenticator {
     /// It is reachable from this machine only: everybody is [`Principal::local`], tokens are not looked at.
     Loopback,
-    /// By a token signed with a shared secret.
-    Hs256(Arc<Hs256>),
+    /// By a token.
+    Tokens(Verifier),
 }
+
+/// Keys and rules by which tokens are verified.
+#[derive(Debug, Clone)]
+pub struct Verifier(Arc<Tokens>);
 
 /// A principal and how long it is one: an extension of each request whose caller is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -141,15 +122,35 @@ enum Demand {
 }
 
 impl Authenticator {
-    /// The authenticator that `settings` ask for, on a listener of this address.
+    /// The authenticator that `settings` ask for, on a listener of this address. [`Authenticator::start`] makes it live.
     ///
     /// # Errors
     /// When none may be had: see [`Error`].
-    pub fn configure(settings: Option<&Settings>, listen: SocketAddr) -> Result<Self, Error> {
-        match settings {
-            Some(settings) => Hs256::read(&settings.hs256_secret_file).map(Self::from),
-            None if listen.ip().is_loopback() => Ok(Self::Loopback),
-            None => Err(Error::RequireAuth { listen }),
+    pub fn configure(settings: Option<&Settings>, listen: SocketAddr, metrics: &Metrics) -> Result<Self, Error> {
+        let Some(settings) = settings else {
+            return if listen.ip().is_loopback() {
+                Ok(Self::Loopback)
+            } else {
+                Err(Error::RequireAuth { listen })
+            };
+        };
+        let keys = keys(settings, metrics)?;
+        Ok(Self::Tokens(Verifier(Arc::new(Tokens::new(keys, settings)))))
+    }
+
+    /// By HS256 tokens signed with `secret`, whose length is the caller's concern.
+    #[must_use]
+    pub fn hs256(secret: &[u8]) -> Self {
+        let settings = Settings::hs256(std::path::PathBuf::new());
+        let keys = Keys::Fixed(Box::new(Key::hs256(secret)));
+        Self::Tokens(Verifier(Arc::new(Tokens::new(keys, &settings))))
+    }
+
+    /// Begins to keep keys fresh that change. Must run inside a tokio runtime.
+    pub fn start(&self) {
+        match self {
+            Self::Loopback => {}
+            Self::Tokens(Verifier(tokens)) => tokens.start(),
         }
     }
 
@@ -158,7 +159,7 @@ impl Authenticator {
     pub fn demands_token(&self) -> bool {
         match self {
             Self::Loopback => false,
-            Self::Hs256(_) => true,
+            Self::Tokens(_) => true,
         }
     }
 
@@ -170,14 +171,26 @@ impl Authenticator {
         self.verify_until(token).map(|verified| verified.principal)
     }
 
-    /// The same, with the time at which the principal ends: a connection must not outlive its token.
+    /// The same, with the time at which the principal ends: a connection must not outlive its token. It verifies with
+    /// the keys at hand and never waits.
     ///
     /// # Errors
     /// Why the token gives no principal.
     pub fn verify_until(&self, token: &str) -> Result<Verified, TokenError> {
         match self {
             Self::Loopback => Ok(Verified::local()),
-            Self::Hs256(hs256) => hs256.verify(token),
+            Self::Tokens(Verifier(tokens)) => tokens.verify(token),
+        }
+    }
+
+    /// The same, but for a token by an unknown key it waits some seconds for newer keys. To be preferred.
+    ///
+    /// # Errors
+    /// Why the token gives no principal.
+    pub async fn verify_fresh(&self, token: &str) -> Result<Verified, TokenError> {
+        match self {
+            Self::Loopback => Ok(Verified::local()),
+            Self::Tokens(Verifier(tokens)) => tokens.verify_fresh(token).await,
         }
     }
 
@@ -187,13 +200,13 @@ impl Authenticator {
     }
 
     /// Who calls; none where a path lets them come without a token.
-    fn call(&self, method: &Method, path: &str, headers: &HeaderMap) -> Result<Option<Verified>, TokenError> {
-        let shown = match self {
+    async fn call(&self, method: &Method, path: &str, headers: &HeaderMap) -> Result<Option<Verified>, TokenError> {
+        let (tokens, shown) = match self {
             Self::Loopback => return Ok(Some(Verified::local())),
-            Self::Hs256(_) => bearer(headers),
+            Self::Tokens(Verifier(tokens)) => (tokens, bearer(headers)),
         };
         match shown {
-            Ok(token) => self.verify_until(token).map(Some),
+            Ok(token) => tokens.verify_fresh(token).await.map(Some),
             Err(TokenError::Missing) if demand(method, path) == Demand::Inside => Ok(None),
             Err(error) => Err(error),
         }
@@ -209,10 +222,57 @@ impl Verified {
     }
 }
 
-impl From<Hs256> for Authenticator {
-    fn from(hs256: Hs256) -> Self {
-        Self::Hs256(Arc::new(hs256))
+/// The keys that the settings name.
+fn keys(settings: &Settings, metrics: &Metrics) -> Result<Keys, Error> {
+    let mut key = match &settings.keys {
+        KeySource::Hs256SecretFile(path) => Key::hs256(&read_secret("auth.hs256SecretFile", path)?),
+        KeySource::HmacSecretFile(path) => Key::hmac_by_length(&read_secret("auth.hmacSecretFile", path)?),
+        KeySource::PublicKeyFile(path) => {
+            let pem = read_file("auth.publicKeyFile", path)?;
+            Key::pem(&pem).map_err(|fault| Error::ReadKey {
+                path: path.clone(),
+                fault,
+            })?
+        }
+        KeySource::Jwks { place, refresh } => {
+            let place = Place::open(place)?;
+            let rotation = Rotation::new(place, *refresh, settings.algorithms.clone(), metrics.clone());
+            return Ok(Keys::Rotating(Arc::new(rotation)));
+        }
+    };
+    let allowed = key.algorithms.clone();
+    if let Some(wanted) = &settings.algorithms {
+        key.keep(wanted);
     }
+    if key.algorithms.is_empty() {
+        return Err(Error::NoAlgorithm { allowed });
+    }
+    Ok(Keys::Fixed(Box::new(key)))
+}
+
+fn read_file(key: &'static str, path: &Path) -> Result<Vec<u8>, Error> {
+    std::fs::read(path).map_err(|source| Error::ReadFile {
+        key,
+        path: path.into(),
+        source,
+    })
+}
+
+/// The secret in this file, without one newline at its end.
+fn read_secret(key: &'static str, path: &Path) -> Result<Vec<u8>, Error> {
+    let mut secret = read_file(key, path)?;
+    if secret.pop_if(|byte| *byte == b'\n').is_some() {
+        secret.pop_if(|byte| *byte == b'\r');
+    }
+    if secret.len() < key::SECRET_BYTES {
+        return Err(Error::ShortSecret {
+            key,
+            path: path.into(),
+            length: secret.len(),
+            least: key::SECRET_BYTES,
+        });
+    }
+    Ok(secret)
 }
 
 impl Caller {
@@ -240,7 +300,10 @@ async fn run(
     mut request: Request,
     next: Next,
 ) -> Response {
-    match authenticator.call(request.method(), request.uri().path(), request.headers()) {
+    let called = authenticator
+        .call(request.method(), request.uri().path(), request.headers())
+        .await;
+    match called {
         Ok(verified) => {
             let extensions = request.extensions_mut();
             match verified {
@@ -256,7 +319,12 @@ async fn run(
         }
         Err(error) => {
             metrics.auth_failed(error.code());
-            Problem::from(error).into_response()
+            let mut problem = Problem::from(error);
+            if error == TokenError::Unverifiable && request.method() == Method::HEAD {
+                // After any other error on HEAD a tus client starts from zero.
+                problem.status = StatusCode::LOCKED;
+            }
+            problem.into_response()
         }
     }
 }
@@ -288,5 +356,7 @@ fn bearer(headers: &HeaderMap) -> Result<&str, TokenError> {
     }
 }
 
+#[cfg(test)]
+mod issuer;
 #[cfg(test)]
 mod tests;

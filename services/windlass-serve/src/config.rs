@@ -92,7 +92,10 @@ mod tests {
     #[test]
     fn a_file_that_fits_is_read_and_an_empty_one_gives_defaults() {
         let sample = parse("auth:\n  hs256SecretFile: /run/secret\nlimit: 3\n").unwrap();
-        assert_eq!(sample.auth.unwrap().hs256_secret_file, Path::new("/run/secret"));
+        assert_eq!(
+            sample.auth.unwrap().keys,
+            auth::KeySource::Hs256SecretFile("/run/secret".into())
+        );
         assert_eq!(sample.limit, Some(3));
         assert!(parse("").unwrap().auth.is_none());
         assert!(parse("# nothing\n\n").unwrap().limit.is_none());

@@ -27,6 +27,7 @@ struct Inner {
     requests: Family<RequestLabels, Counter>,
     auth_failures: Family<FailureLabels, Counter>,
     refused: Family<FailureLabels, Counter>,
+    jwks_reads: Family<OutcomeLabels, Counter>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -39,6 +40,11 @@ struct RequestLabels {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct FailureLabels {
     code: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabels {
+    outcome: &'static str,
 }
 
 impl Metrics {
@@ -78,6 +84,11 @@ impl Metrics {
             "guard_refusals",
             "Requests refused for their Host or Origin, by error code",
             inner.refused.clone(),
+        );
+        registry.register(
+            "jwks_reads",
+            "Readings of the key set that verifies tokens; while they fail the last good one is used",
+            inner.jwks_reads.clone(),
         );
         metrics
     }
@@ -123,8 +134,18 @@ impl Metrics {
         self.inner.auth_failures.get_or_create(&FailureLabels { code }).inc();
     }
 
+    pub(crate) fn jwks_read(&self, good: bool) {
+        self.inner.jwks_reads.get_or_create(&outcome(good)).inc();
+    }
+
     pub(crate) fn guard_refused(&self, code: &'static str) {
         self.inner.refused.get_or_create(&FailureLabels { code }).inc();
+    }
+}
+
+fn outcome(good: bool) -> OutcomeLabels {
+    OutcomeLabels {
+        outcome: if good { "ok" } else { "failed" },
     }
 }
 

@@ -110,9 +110,9 @@ impl Program {
     /// # Errors
     /// When the listener would be open to everybody, or the secret is not usable.
     pub fn new(flags: Flags, auth: Option<&auth::Settings>) -> Result<Self, auth::Error> {
-        let authenticator = Authenticator::configure(auth, flags.listen)?;
         let mut registry = Registry::with_prefix("windlass");
         let metrics = Metrics::register(&mut registry);
+        let authenticator = Authenticator::configure(auth, flags.listen, &metrics)?;
         let reach = if authenticator.demands_token() {
             Reach::Network
         } else {
@@ -172,6 +172,7 @@ impl Program {
     /// # Errors
     /// When one cannot be had.
     pub async fn bind(self) -> Result<Bound, BindError> {
+        self.authenticator.start();
         let (listener, address) = bind(self.flags.listen).await?;
         let admin = match self.flags.admin_listen {
             Some(wanted) => {

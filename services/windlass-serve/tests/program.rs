@@ -217,10 +217,7 @@ async fn with_a_secret_every_api_path_asks_for_a_token() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("secret");
     std::fs::write(&path, SECRET).unwrap();
-    let server = start(Some(&Settings {
-        hs256_secret_file: path,
-    }))
-    .await;
+    let server = start(Some(&Settings::hs256(path))).await;
     let missing = server.ask("POST", "/files", &[("Origin", "https://app.example")]).await;
     assert_eq!((missing.status, missing.code().as_str()), (401, "token_missing"));
     assert!(missing.header("www-authenticate").unwrap().starts_with("Bearer"));

@@ -2,7 +2,7 @@
 //! read does not hold what the parser promises.
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use windlass_serve::auth::{Authenticator, Hs256};
+use windlass_serve::Authenticator;
 use windlass_task::{Alias, Event, Metadata, Owner, Record, TaskId, Tenant};
 use windlass_upload::range::{self, Range};
 use windlass_upload::tus::{self, Command, Head};
@@ -120,7 +120,7 @@ fn byte_range(data: &[u8]) {
 fn token(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     assert!(
-        Authenticator::from(Hs256::new(&[7; 32])).verify(text).is_err(),
+        Authenticator::hs256(&[7; 32]).verify(text).is_err(),
         "nobody signed this"
     );
 }

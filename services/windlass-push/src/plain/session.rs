@@ -203,6 +203,7 @@ impl Plain {
                     TokenError::Missing => ErrorCode::TokenMissing,
                     TokenError::Invalid(_) => ErrorCode::TokenInvalid,
                     TokenError::Expired => ErrorCode::TokenExpired,
+                    TokenError::Unverifiable => ErrorCode::Unavailable,
                 };
                 let file_id = match &up {
                     Up::Task { file_id, .. } => Some(file_id.as_str()),

@@ -7,7 +7,7 @@ use windlass_task::{Right, Rights};
 const SECRET: &[u8] = b"0123456789abcdef0123456789abcdef";
 
 fn authenticator() -> Authenticator {
-    Authenticator::from(Hs256::new(SECRET))
+    Authenticator::hs256(SECRET)
 }
 
 fn sign_as(algorithm: Algorithm, secret: &[u8], claims: &Value) -> String {
@@ -63,7 +63,7 @@ fn a_token_says_until_when_it_holds() {
 fn another_algorithm_or_secret_is_refused() {
     let claims = json!({"sub": "ann", "exp": later()});
     assert!(invalid(&sign_as(Algorithm::HS256, b"another", &claims)).contains("signature"));
-    assert!(invalid(&sign_as(Algorithm::HS512, SECRET, &claims)).contains("HS256"));
+    assert!(invalid(&sign_as(Algorithm::HS512, SECRET, &claims)).contains("algorithm"));
     let base64 = |text: &str| {
         use base64::Engine as _;
         base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(text)
@@ -149,12 +149,12 @@ fn headers(values: &[&str]) -> HeaderMap {
         .collect()
 }
 
-#[test]
-fn only_paths_that_carry_tokens_inside_may_come_without_one() {
+#[tokio::test]
+async fn only_paths_that_carry_tokens_inside_may_come_without_one() {
     let authenticator = authenticator();
-    let call = |method: Method, path| authenticator.call(&method, path, &HeaderMap::new());
+    let call = async |method: Method, path| authenticator.call(&method, path, &HeaderMap::new()).await;
     for path in ["/ws", "/events/x", "/connection/websocket", "/connection/sse"] {
-        assert_eq!(call(Method::GET, path), Ok(None), "{path}");
+        assert_eq!(call(Method::GET, path).await, Ok(None), "{path}");
     }
     for path in [
         "/files",
@@ -168,12 +168,13 @@ fn only_paths_that_carry_tokens_inside_may_come_without_one() {
         "/",
         "//ws",
     ] {
-        assert_eq!(call(Method::GET, path), Err(TokenError::Missing), "{path}");
+        assert_eq!(call(Method::GET, path).await, Err(TokenError::Missing), "{path}");
     }
-    assert_eq!(call(Method::OPTIONS, "/files"), Ok(None));
+    assert_eq!(call(Method::OPTIONS, "/files").await, Ok(None));
     assert_eq!(
         Authenticator::Loopback
             .call(&Method::GET, "/files", &headers(&["Basic x"]))
+            .await
             .unwrap(),
         Some(Verified {
             principal: Principal::local(),
@@ -182,13 +183,13 @@ fn only_paths_that_carry_tokens_inside_may_come_without_one() {
     );
 }
 
-#[test]
-fn a_token_that_is_shown_is_verified_on_every_path() {
+#[tokio::test]
+async fn a_token_that_is_shown_is_verified_on_every_path() {
     let authenticator = authenticator();
     let good = format!("bEaReR {}", sign(&json!({"sub": "ann", "exp": later()})));
     for path in ["/files", "/ws"] {
-        let call = |values: &[&str]| authenticator.call(&Method::GET, path, &headers(values));
-        assert!(matches!(call(&[&good]), Ok(Some(_))), "{path}");
+        let call = async |values: &[&str]| authenticator.call(&Method::GET, path, &headers(values)).await;
+        assert!(matches!(call(&[&good]).await, Ok(Some(_))), "{path}");
         for bad in [
             "",
             "Bearer",
@@ -198,10 +199,13 @@ fn a_token_that_is_shown_is_verified_on_every_path() {
             "Token x",
             "Bearer \u{e9}",
         ] {
-            assert!(matches!(call(&[bad]), Err(TokenError::Invalid(_))), "{path} {bad}");
+            assert!(
+                matches!(call(&[bad]).await, Err(TokenError::Invalid(_))),
+                "{path} {bad}"
+            );
         }
         assert!(
-            matches!(call(&[&good, &good]), Err(TokenError::Invalid(_))),
+            matches!(call(&[&good, &good]).await, Err(TokenError::Invalid(_))),
             "{path} twice"
         );
     }
@@ -210,25 +214,24 @@ fn a_token_that_is_shown_is_verified_on_every_path() {
 #[test]
 fn a_listener_for_the_network_needs_auth_and_a_long_secret() {
     let address = |text: &str| text.parse().unwrap();
+    let metrics = Metrics::default();
     assert!(matches!(
-        Authenticator::configure(None, address("127.0.0.1:80")),
+        Authenticator::configure(None, address("127.0.0.1:80"), &metrics),
         Ok(Authenticator::Loopback)
     ));
     assert!(matches!(
-        Authenticator::configure(None, address("[::1]:80")),
+        Authenticator::configure(None, address("[::1]:80"), &metrics),
         Ok(Authenticator::Loopback)
     ));
     for listen in ["0.0.0.0:80", "[::]:80", "192.168.0.1:80"] {
-        let error = Authenticator::configure(None, address(listen)).unwrap_err();
+        let error = Authenticator::configure(None, address(listen), &metrics).unwrap_err();
         assert!(error.to_string().contains("hs256SecretFile"), "{error}");
     }
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("secret");
-    let settings = Settings {
-        hs256_secret_file: path.clone(),
-    };
-    let configure = || Authenticator::configure(Some(&settings), address("0.0.0.0:80"));
-    assert!(matches!(configure(), Err(Error::ReadSecret { .. })));
+    let settings = Settings::hs256(path.clone());
+    let configure = || Authenticator::configure(Some(&settings), address("0.0.0.0:80"), &metrics);
+    assert!(matches!(configure(), Err(Error::ReadFile { .. })));
     std::fs::write(&path, b"short\n").unwrap();
     assert!(matches!(configure(), Err(Error::ShortSecret { length: 5, .. })));
     std::fs::write(&path, [SECRET, b"\n"].concat()).unwrap();

@@ -58,6 +58,8 @@ impl Engine {
                 self.refuse(id, ErrorCode::TokenExpired);
             }
             Err(TokenError::Missing | TokenError::Invalid(_)) => self.close(Disconnect::InvalidToken),
+            // Nothing is wrong with the token as far as anybody knows: the library comes back with it.
+            Err(TokenError::Unverifiable) => self.close(Disconnect::ServerError),
         }
     }
 
@@ -77,6 +79,7 @@ impl Engine {
             Ok(identity) => identity,
             Err(TokenError::Expired) => return self.refuse(id, ErrorCode::TokenExpired),
             Err(TokenError::Missing | TokenError::Invalid(_)) => return self.close(Disconnect::InvalidToken),
+            Err(TokenError::Unverifiable) => return self.close(Disconnect::ServerError),
         };
         let ends = self.end_of(identity.expires_in, now);
         let State::Connected(connected) = &mut self.state else {

@@ -1,0 +1,233 @@
+//! From the text of a token to who its bearer is: JWT (RFC 7519) by the keys of one configuration.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use jsonwebtoken::errors::ErrorKind;
+use jsonwebtoken::{Algorithm, Validation};
+use serde::Deserialize;
+use windlass_task::{Principal, Right, Rights, Tenant, UnixMillis};
+
+use super::jwks::Rotation;
+use super::key::Key;
+use super::{Settings, TokenError, Verified};
+
+/// The clocks of issuer and server may differ by this much, seconds.
+const LEEWAY: u64 = 5;
+
+/// A longer text is not looked at; a token of ours has some hundred bytes, one of a large identity provider 4 KiB.
+const TOKEN_BYTES: usize = 8 * 1024;
+
+/// Keys that are tried for a token that names none: each costs a verification to whoever can reach the port.
+const TRIED_KEYS: usize = 4;
+
+/// Verifies tokens.
+#[derive(Debug)]
+pub(super) struct Tokens {
+    keys: Keys,
+    rules: HashMap<Algorithm, Validation>,
+}
+
+#[derive(Debug)]
+pub(super) enum Keys {
+    /// Known from the start; any `kid` will do.
+    Fixed(Box<Key>),
+    /// A set that changes.
+    Rotating(Arc<Rotation>),
+}
+
+/// What can be said of a token with the keys at hand.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    Token(TokenError),
+    /// None of the keys is the one that it names: there may be newer keys.
+    UnknownKey,
+}
+
+/// What a token says. Unknown claims are ignored (RFC 7519 section 4).
+#[derive(Deserialize)]
+struct Claims {
+    sub: String,
+    /// Seconds since the Unix epoch, which may have a fraction (RFC 7519 section 2).
+    exp: f64,
+    tenant: Option<String>,
+    rights: Option<Vec<Right>>,
+}
+
+impl Tokens {
+    pub(super) fn new(keys: Keys, settings: &Settings) -> Self {
+        let all = [
+            Algorithm::HS256,
+            Algorithm::HS384,
+            Algorithm::HS512,
+            Algorithm::RS256,
+            Algorithm::RS384,
+            Algorithm::RS512,
+            Algorithm::PS256,
+            Algorithm::PS384,
+            Algorithm::PS512,
+            Algorithm::ES256,
+            Algorithm::ES384,
+            Algorithm::EdDSA,
+        ];
+        let wanted = |algorithm: &Algorithm| settings.algorithms.as_ref().is_none_or(|list| list.contains(algorithm));
+        let rules = all
+            .into_iter()
+            .filter(wanted)
+            .map(|algorithm| (algorithm, rule(algorithm, settings)));
+        Self {
+            keys,
+            rules: rules.collect(),
+        }
+    }
+
+    /// Starts to keep the keys fresh, where they change.
+    pub(super) fn start(&self) {
+        if let Keys::Rotating(rotation) = &self.keys {
+            rotation.start();
+        }
+    }
+
+    /// Verifies with the keys at hand. An unknown key makes the set be read again for the next one who asks.
+    pub(super) fn verify(&self, token: &str) -> Result<Verified, TokenError> {
+        self.judge(token).map_err(|fault| match (fault, &self.keys) {
+            (Fault::Token(error), _) => error,
+            (Fault::UnknownKey, Keys::Fixed(_)) => UNKNOWN_KEY,
+            (Fault::UnknownKey, Keys::Rotating(rotation)) => {
+                rotation.wish();
+                unknown(rotation)
+            }
+        })
+    }
+
+    /// Verifies, and where the key is unknown waits a moment for newer keys.
+    pub(super) async fn verify_fresh(&self, token: &str) -> Result<Verified, TokenError> {
+        let rotation = match (self.judge(token), &self.keys) {
+            (Ok(verified), _) => return Ok(verified),
+            (Err(Fault::Token(error)), _) => return Err(error),
+            (Err(Fault::UnknownKey), Keys::Fixed(_)) => return Err(UNKNOWN_KEY),
+            (Err(Fault::UnknownKey), Keys::Rotating(rotation)) => rotation,
+        };
+        rotation.refreshed().await;
+        self.judge(token).map_err(|fault| match fault {
+            Fault::Token(error) => error,
+            Fault::UnknownKey => unknown(rotation),
+        })
+    }
+
+    pub(super) fn judge(&self, token: &str) -> Result<Verified, Fault> {
+        let invalid = |reason| Fault::Token(TokenError::Invalid(reason));
+        if token.len() > TOKEN_BYTES {
+            return Err(invalid("too long"));
+        }
+        let header = jsonwebtoken::decode_header(token).map_err(|error| Fault::Token(reason(error.kind())))?;
+        let rule = self.rules.get(&header.alg).ok_or(invalid(ALGORITHM))?;
+        let set;
+        let named: Vec<&Key> = match &self.keys {
+            Keys::Fixed(key) => vec![key],
+            Keys::Rotating(rotation) => {
+                set = rotation.keys();
+                set.named(header.kid.as_deref())
+            }
+        };
+        if named.is_empty() {
+            return Err(Fault::UnknownKey);
+        }
+        let mut failed = invalid(ALGORITHM);
+        let fitting = named.into_iter().filter(|key| key.algorithms.contains(&header.alg));
+        for key in fitting.take(TRIED_KEYS) {
+            match jsonwebtoken::decode::<Claims>(token, &key.material, rule) {
+                Ok(data) => return read(data.claims).map_err(Fault::Token),
+                Err(error) => failed = Fault::Token(reason(error.kind())),
+            }
+            if failed != invalid(SIGNATURE) {
+                break;
+            }
+        }
+        // Keys without names may have changed under a token that names none.
+        let unnamed = header.kid.is_none() && matches!(self.keys, Keys::Rotating(_));
+        if unnamed && failed == invalid(SIGNATURE) {
+            return Err(Fault::UnknownKey);
+        }
+        Err(failed)
+    }
+}
+
+const ALGORITHM: &str = "its algorithm is not one that the key is for";
+const SIGNATURE: &str = "its signature does not match";
+const UNKNOWN_KEY: TokenError = TokenError::Invalid("no key that is known here has signed it");
+
+/// The word on a token by an unknown key: it is invalid only if the keys have been read well lately.
+fn unknown(rotation: &Rotation) -> TokenError {
+    if rotation.is_current() {
+        UNKNOWN_KEY
+    } else {
+        TokenError::Unverifiable
+    }
+}
+
+fn rule(algorithm: Algorithm, settings: &Settings) -> Validation {
+    // One algorithm only: a token that names another is refused before its signature is read.
+    let mut rule = Validation::new(algorithm);
+    rule.leeway = LEEWAY;
+    rule.validate_exp = true;
+    rule.validate_nbf = true;
+    let mut required = vec!["exp", "sub"];
+    if let Some(issuer) = &settings.issuer {
+        rule.set_issuer(&[issuer]);
+        required.push("iss");
+    }
+    if !settings.audience.is_empty() {
+        rule.set_audience(&settings.audience);
+        required.push("aud");
+    }
+    rule.set_required_spec_claims(&required);
+    rule
+}
+
+fn read(claims: Claims) -> Result<Verified, TokenError> {
+    let tenant = match claims.tenant {
+        None => Tenant::default_tenant(),
+        Some(name) => name
+            .parse()
+            .map_err(|_| TokenError::Invalid("the tenant claim is no tenant's name"))?,
+    };
+    let principal = Principal {
+        tenant,
+        owner: claims
+            .sub
+            .parse()
+            .map_err(|_| TokenError::Invalid("the sub claim is no owner's name"))?,
+        rights: claims
+            .rights
+            .map_or(Rights::DEFAULT, |rights| rights.into_iter().collect()),
+    };
+    // It was checked to be no less than the present; a float beyond the integer's range becomes its end.
+    let expires = UnixMillis((claims.exp * 1_000.0) as u64);
+    Ok(Verified {
+        principal,
+        expires: Some(expires),
+    })
+}
+
+fn reason(kind: &ErrorKind) -> TokenError {
+    match kind {
+        ErrorKind::ExpiredSignature => TokenError::Expired,
+        ErrorKind::InvalidSignature => TokenError::Invalid(SIGNATURE),
+        ErrorKind::InvalidAlgorithm
+        | ErrorKind::InvalidAlgorithmName
+        | ErrorKind::UnsupportedAlgorithm
+        | ErrorKind::InvalidKeyFormat => TokenError::Invalid(ALGORITHM),
+        ErrorKind::MissingRequiredClaim(_) => {
+            TokenError::Invalid("the claims exp and sub must be there, and iss and aud where they are configured")
+        }
+        ErrorKind::ImmatureSignature => TokenError::Invalid("its nbf is in the future"),
+        ErrorKind::InvalidIssuer => TokenError::Invalid("its issuer is not the one that is configured"),
+        ErrorKind::InvalidAudience => {
+            TokenError::Invalid("its audience is not one that is configured here (auth.audience)")
+        }
+        ErrorKind::InvalidClaimFormat(_) => TokenError::Invalid("a claim has the wrong type"),
+        ErrorKind::Json(_) => TokenError::Invalid("its claims are not of the expected shape"),
+        _ => TokenError::Invalid("it is no JSON Web Token"),
+    }
+}
