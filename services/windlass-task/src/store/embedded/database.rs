@@ -1,6 +1,7 @@
 //! The SQL: one table an idea, each statement prepared once and cached.
 
 use std::cell::Cell;
+use std::fs::File;
 use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
@@ -14,6 +15,11 @@ use crate::outbox::Position;
 use crate::record::RECORD_VERSION;
 use crate::store::{Entry, Error};
 use crate::time::UnixMillis;
+
+/// Room on the disk that only the database's log may use, bytes: on a full disk the end of an upload, which makes room,
+/// must still find some for its record. Twice what SQLite lets its log grow to (1,000 pages of 4 KiB) before it takes it
+/// back into the database.
+const LOG_RESERVE_BYTES: u64 = 8 * 1024 * 1024;
 
 /// The layout of the tables. A database of another layout is refused, not guessed at.
 const SCHEMA_VERSION: i64 = 1;
@@ -44,6 +50,20 @@ pub(super) struct Database {
     /// Set when a write of the open transaction failed: then none of it may be committed, for a commit of ours is
     /// several statements.
     spoiled: Cell<bool>,
+}
+
+/// Reserves [`LOG_RESERVE_BYTES`] for the log beside the database at `path`, which SQLite has made by now and keeps
+/// while it is open. Its size stays as SQLite sees it. Without the reserve the store works as long as there is room.
+fn reserve_log(path: &Path) {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    let reserved = File::options().write(true).open(&log).and_then(|file| {
+        let keep_size = rustix::fs::FallocateFlags::KEEP_SIZE;
+        Ok(rustix::fs::fallocate(file, keep_size, 0, LOG_RESERVE_BYTES)?)
+    });
+    if let Err(error) = reserved {
+        tracing::warn!(%error, "no room is reserved for records: on a full disk uploads cannot be ended");
+    }
 }
 
 fn failed(operation: &'static str) -> impl FnOnce(rusqlite::Error) -> Error {
@@ -79,6 +99,7 @@ impl Database {
         let generation = connection
             .query_row("SELECT generation FROM generation", (), |row| row.get::<_, i64>(0))
             .map_err(failed("read"))?;
+        reserve_log(path);
         Ok(Self {
             connection,
             generation: Generation(generation.unsigned_abs()),

@@ -26,6 +26,8 @@ pub(super) struct DiskWriter {
     start: u64,
     /// The end of what is in the file.
     written: u64,
+    /// The end of what the last checkpoint made durable. No record names what lies behind it.
+    durable: u64,
     gathered: Vec<Bytes>,
     gathered_bytes: usize,
     file: Option<File>,
@@ -46,6 +48,7 @@ impl DiskWriter {
             earlier,
             start,
             written: record.received,
+            durable: record.received,
             gathered: Vec::new(),
             gathered_bytes: 0,
             file: None,
@@ -64,7 +67,7 @@ impl DiskWriter {
         self.failed = true;
         let (disk, path) = (self.disk.clone(), self.disk.path(&self.key));
         let (file, pieces) = (self.file.take(), std::mem::take(&mut self.gathered));
-        let at = self.written - self.start;
+        let (at, durable) = (self.written - self.start, self.durable - self.start);
         let file = blocking(move || {
             let file = match file {
                 Some(file) => file,
@@ -74,7 +77,12 @@ impl DiskWriter {
                     file
                 }
             };
-            write_all_at(&file, &pieces, at).map_err(|source| failed("write", &path, source))?;
+            if let Err(source) = write_all_at(&file, &pieces, at) {
+                // On a full disk what will never count gives its room back: otherwise not even the record of a
+                // termination, which makes room, would find any. Best effort, the error itself is told.
+                let _ = file.set_len(durable);
+                return Err(failed("write", &path, source));
+            }
             if sync {
                 disk.sync(&file, &path)?;
             }
@@ -102,6 +110,7 @@ impl Writer for DiskWriter {
 
     async fn checkpoint(&mut self) -> Result<Checkpoint, Error> {
         self.flush(true).await?;
+        self.durable = self.written;
         let mut segments = self.earlier.clone();
         if self.written > self.start {
             segments.push(Segment {
