@@ -34,6 +34,8 @@ pub struct Settings {
     pub data: Option<PathBuf>,
     /// The soft limit of open files; the test's own when there is none.
     pub open_files: Option<u64>,
+    /// What is logged: `WINDLASS_LOG`.
+    pub log: Option<String>,
     /// Whether it is started with port 0 and says itself where it listens. It cannot be started again there.
     pub any_port: bool,
 }
@@ -223,6 +225,7 @@ impl Server {
             .arg("--config")
             .arg(config)
             .args(&self.settings.flags)
+            .envs(self.settings.log.iter().map(|level| ("WINDLASS_LOG", level)))
             .current_dir(self.folder.path())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -392,6 +392,47 @@ async fn a_server_that_others_can_reach_does_not_start_without_tokens() {
 }
 
 #[tokio::test]
+async fn no_secret_is_ever_logged() {
+    let folder = TempDir::new().expect("a temporary folder can be made");
+    let mut with_tokens = settings(folder.path());
+    with_tokens.log = Some("trace".to_owned());
+    let without = Settings {
+        log: Some("trace".to_owned()),
+        ..Settings::default()
+    };
+    for settings in [with_tokens, without] {
+        let server = Server::with(settings).await;
+        let ada = token::of("ada");
+        let client = Client::of(&server).with_token(&ada);
+        let upload = client.create(Content::new(8, 100)).await;
+        client.complete(&upload).await;
+        client
+            .answer(&Request::new("GET", &format!("/events/{}?token={ada}", upload.task)))
+            .await;
+        let files = client
+            .answer(&Form::new().file("a", "secret-content").request())
+            .await
+            .json();
+        let log = server.log();
+        assert!(log.contains(&upload.task), "it logs what happens: {log}");
+        let signature = ada.rsplit_once('.').expect("a token has dots").1;
+        assert!(
+            !log.contains(signature) && !log.contains(token::SECRET),
+            "a token is in the log: {log}"
+        );
+        for location in [
+            upload.location.as_str(),
+            files["files"][0]["location"].as_str().expect("it has a location"),
+        ] {
+            if let Some(key) = location.split('/').nth(4) {
+                assert!(!log.contains(key), "a key is in the log: {log}");
+            }
+        }
+        assert!(!log.contains("secret-content"));
+    }
+}
+
+#[tokio::test]
 async fn a_key_of_a_server_without_tokens_admits_nobody_where_tokens_are_demanded() {
     let mut server = Server::start().await;
     let client = Client::of(&server);

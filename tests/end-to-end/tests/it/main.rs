@@ -5,6 +5,7 @@ mod bad_input;
 mod drain;
 mod forms;
 mod framing;
+mod full_disk;
 mod kill;
 mod lifecycle;
 mod paths;
