@@ -8,5 +8,6 @@ mod framing;
 mod full_disk;
 mod kill;
 mod lifecycle;
+mod limits;
 mod paths;
 mod takeover;
