@@ -6,6 +6,7 @@ mod drain;
 mod forms;
 mod framing;
 mod full_disk;
+mod garbage;
 mod kill;
 mod lifecycle;
 mod limits;
