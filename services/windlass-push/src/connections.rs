@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use slab::Slab;
 
+use crate::codes::Disconnect;
 use crate::metrics::{Metrics, Transport};
 use crate::outbox::Outbox;
 use crate::queue::Order;
@@ -64,8 +65,9 @@ impl Connections {
     }
 
     /// Asks everybody to leave, once and one after the other, evenly over at most `window`; who comes from now on is
-    /// asked at once. Who can move without a gap has `grace` for it.
-    pub async fn drain(&self, window: Duration, grace: Duration) {
+    /// asked at once. Who can move without a gap has `grace` for it, and `farewell` to take its leave; who is still here
+    /// then is cut.
+    pub async fn drain(&self, window: Duration, grace: Duration, farewell: Duration) {
         let everybody: Vec<Arc<Outbox>> = {
             let mut open = self.lock();
             open.leaving = Some(grace);
@@ -78,6 +80,11 @@ impl Connections {
             // By the time that has passed and not by the pauses: many short ones would add up to more.
             tokio::time::sleep_until(start + pause.saturating_mul(number)).await;
             outbox.order(Order::Leave(grace));
+        }
+        // Who takes nothing has not even seen that it was asked.
+        tokio::time::sleep(grace + farewell).await;
+        for (_, outbox) in self.lock().list.iter() {
+            outbox.order(Order::Disconnect(Disconnect::Shutdown));
         }
     }
 
@@ -111,7 +118,7 @@ mod tests {
         let begin = tokio::time::Instant::now();
         let draining = tokio::spawn({
             let connections = Arc::clone(&connections);
-            async move { connections.drain(window, grace).await }
+            async move { connections.drain(window, grace, Duration::ZERO).await }
         });
         tokio::time::sleep(Duration::from_secs(1)).await;
         let asked = outboxes.iter().filter(|outbox| outbox.bytes() > 0).count();
@@ -119,15 +126,17 @@ mod tests {
         let late = Arc::new(Outbox::new(1_000));
         let _late = connections.add(&late, Transport::Plain, &metrics);
         assert_eq!(late.take(), Some(Item::Order(Order::Leave(grace))));
-        draining.await.unwrap();
-        assert!(begin.elapsed() <= window);
-        for outbox in &outboxes {
+        tokio::time::sleep_until(begin + window).await;
+        let (stuck, willing) = outboxes.split_first().unwrap();
+        for outbox in willing {
             assert_eq!(
                 (outbox.take(), outbox.take()),
                 (Some(Item::Order(Order::Leave(grace))), None)
             );
         }
-        assert_eq!(late.take(), None);
+        draining.await.unwrap();
+        assert!(begin.elapsed() <= window + grace);
+        assert_eq!(stuck.take(), Some(Item::Order(Order::Disconnect(Disconnect::Shutdown))));
         drop(places);
         assert_eq!(connections.count(), 1);
     }
@@ -141,7 +150,9 @@ mod tests {
             .map(|outbox| connections.add(outbox, Transport::Plain, &Metrics::default()))
             .collect();
         let begin = tokio::time::Instant::now();
-        connections.drain(Duration::from_secs(15), Duration::ZERO).await;
+        connections
+            .drain(Duration::from_secs(15), Duration::ZERO, Duration::ZERO)
+            .await;
         assert!(begin.elapsed() < Duration::from_millis(50));
     }
 }

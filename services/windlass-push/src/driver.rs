@@ -49,8 +49,8 @@ enum Event {
     Item(Item),
     Completed(Completion),
     Tick,
-    /// The queue has given the connection up.
-    GivenUp,
+    /// The connection is given up, although it cannot be written to.
+    GivenUp(Disconnect),
 }
 
 /// How a connection ends.
@@ -118,7 +118,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin, S: Session> Driver<Io, S> {
                 Event::Broken(ReadError::Read(_)) | Event::Gone => return Ending::Gone,
                 Event::Completed(completion) => self.session.complete(completion, now),
                 Event::Tick => self.session.tick(now),
-                Event::GivenUp => return Ending::Close(Disconnect::Slow),
+                Event::GivenUp(disconnect) => return Ending::Close(disconnect),
                 Event::Item(item) => {
                     if let Some(disconnect) = self.take(item) {
                         return Ending::Close(disconnect);
@@ -231,7 +231,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin, S: Session> Driver<Io, S> {
         if flushed {
             self.outbox.poll_take(cx).map(Event::Item)
         } else {
-            self.outbox.poll_given_up(cx).map(|()| Event::GivenUp)
+            self.outbox.poll_given_up(cx).map(Event::GivenUp)
         }
     }
 

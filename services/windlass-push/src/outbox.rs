@@ -5,6 +5,7 @@ use std::task::{Context, Poll};
 
 use futures_util::task::AtomicWaker;
 
+use crate::codes::Disconnect;
 use crate::queue::{Delivery, Item, Order, Put, Queue};
 
 /// A connection's queue. Putting never waits; the connection's task is woken only when its queue was
@@ -50,14 +51,10 @@ impl Outbox {
         self.take().map_or(Poll::Pending, Poll::Ready)
     }
 
-    /// Ready when the connection has been given up as slow: for its task while it cannot write and takes nothing.
-    pub fn poll_given_up(&self, cx: &Context<'_>) -> Poll<()> {
+    /// Ready when the connection has been given up: for its task while it cannot write and takes nothing.
+    pub fn poll_given_up(&self, cx: &Context<'_>) -> Poll<Disconnect> {
         self.owner.register(cx.waker());
-        if self.lock().is_given_up() {
-            Poll::Ready(())
-        } else {
-            Poll::Pending
-        }
+        self.lock().given_up().map_or(Poll::Pending, Poll::Ready)
     }
 
     /// Takes the next item if there is one.

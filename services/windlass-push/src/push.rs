@@ -130,8 +130,9 @@ impl Push {
         shutdown.draining().await;
         let connections = self.connections.count();
         tracing::info!(connections, "asking push connections to leave");
+        let settings = &self.settings;
         self.connections
-            .drain(self.settings.drain_window, self.settings.drain_grace)
+            .drain(settings.drain_window, settings.drain_grace, settings.close_deadline)
             .await;
     }
 

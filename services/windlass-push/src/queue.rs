@@ -69,7 +69,7 @@ pub enum Order {
     /// Go elsewhere: the server is about to leave. What speaks a protocol that can move without a gap has this
     /// long for it.
     Leave(Duration),
-    /// Close now.
+    /// Close now, whatever waits.
     Disconnect(Disconnect),
 }
 
@@ -95,7 +95,7 @@ pub enum Put {
     Ignored,
     /// A subscription had to be given up for it.
     Overflowed,
-    /// The connection is given up as slow.
+    /// The connection is given up.
     GivenUp,
 }
 
@@ -112,7 +112,7 @@ pub struct Queue {
     overflowed: Vec<Slot>,
     bytes: usize,
     bytes_max: usize,
-    given_up: bool,
+    given_up: Option<Disconnect>,
 }
 
 impl Queue {
@@ -126,7 +126,7 @@ impl Queue {
             overflowed: Vec::new(),
             bytes: 0,
             bytes_max,
-            given_up: false,
+            given_up: None,
         }
     }
 
@@ -136,9 +136,9 @@ impl Queue {
         self.items.is_empty()
     }
 
-    /// Whether the connection has been given up as slow.
+    /// Why the connection has been given up, if it has.
     #[must_use]
-    pub fn is_given_up(&self) -> bool {
+    pub fn given_up(&self) -> Option<Disconnect> {
         self.given_up
     }
 
@@ -150,16 +150,21 @@ impl Queue {
 
     /// Puts an order in.
     pub fn order(&mut self, order: Order) -> Put {
-        if self.given_up {
+        if self.given_up.is_some() {
             return Put::Ignored;
         }
-        self.append(Item::Order(order));
-        self.check_hard_bound(Put::Queued)
+        match order {
+            Order::Disconnect(disconnect) => self.give_up(disconnect),
+            Order::Leave(_) => {
+                self.append(Item::Order(order));
+                self.check_hard_bound(Put::Queued)
+            }
+        }
     }
 
     /// Puts a publication in.
     pub fn deliver(&mut self, delivery: Delivery) -> Put {
-        if self.given_up || self.overflowed.contains(&delivery.slot) {
+        if self.given_up.is_some() || self.overflowed.contains(&delivery.slot) {
             return Put::Ignored;
         }
         match delivery.class {
@@ -270,13 +275,18 @@ impl Queue {
         if self.bytes <= self.bytes_max.saturating_mul(HARD_FACTOR) {
             return put;
         }
+        self.give_up(Disconnect::Slow)
+    }
+
+    /// Forgets everything that waits but the one order that is left to give.
+    fn give_up(&mut self, disconnect: Disconnect) -> Put {
         self.taken += self.items.len() as u64;
         self.items.clear();
         self.latest.clear();
         self.overflowed.clear();
         self.bytes = 0;
-        self.given_up = true;
-        self.append(Item::Order(Order::Disconnect(Disconnect::Slow)));
+        self.given_up = Some(disconnect);
+        self.append(Item::Order(Order::Disconnect(disconnect)));
         Put::GivenUp
     }
 }

@@ -27,8 +27,9 @@ pub struct Centrifuge {
     commands: VecDeque<Result<Command, Malformed>>,
     /// An output that waits for the frame before it.
     next: Option<Output>,
-    /// The server wants to be left. What the client has asked is still answered, and nothing new is taken.
-    leaving: bool,
+    /// When it is closed because the server wants to be left: as soon as what the client has asked is answered, at
+    /// the latest then. Nothing new is taken.
+    leaves: Option<Instant>,
 }
 
 impl Centrifuge {
@@ -41,7 +42,7 @@ impl Centrifuge {
             codec,
             commands: VecDeque::new(),
             next: None,
-            leaving: false,
+            leaves: None,
         }
     }
 
@@ -53,7 +54,7 @@ impl Centrifuge {
                 Some(Err(Malformed)) => self.engine.garbage(),
                 None => {
                     self.commands = VecDeque::new();
-                    if self.leaving {
+                    if self.leaves.is_some() {
                         self.engine.leave();
                     }
                     return;
@@ -88,21 +89,24 @@ impl Session for Centrifuge {
         self.engine.overflow(slot);
     }
 
-    fn leave(&mut self, _within: Duration, _now: Instant) {
-        self.leaving = true;
+    fn leave(&mut self, within: Duration, now: Instant) {
+        self.leaves = Some(now + within);
         self.advance();
     }
 
     fn tick(&mut self, now: Instant) {
+        if self.leaves.is_some_and(|leaves| now >= leaves) {
+            self.engine.leave();
+        }
         self.engine.tick(now);
     }
 
     fn deadline(&self) -> Option<Instant> {
-        self.engine.deadline()
+        [self.engine.deadline(), self.leaves].into_iter().flatten().min()
     }
 
     fn is_receptive(&self) -> bool {
-        self.commands.is_empty() && !self.engine.is_busy() && !self.leaving
+        self.commands.is_empty() && !self.engine.is_busy() && self.leaves.is_none()
     }
 
     fn action(&mut self) -> Option<Action> {

@@ -1,50 +1,103 @@
-//! Failures as problems.
+//! Why a request is refused, and the one place that says with which status and code.
 
+use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use windlass_serve::Problem;
+use windlass_serve::auth::TokenError;
 use windlass_task::Right;
 
 use crate::session::Failure;
+use crate::socket::handshake;
 
-impl From<Failure> for Problem {
-    fn from(failure: Failure) -> Self {
-        let (status, code, detail) = match failure {
-            // Whether another owner has such a task is nobody's business.
-            Failure::UnknownTask | Failure::ForeignTask => (
-                StatusCode::NOT_FOUND,
-                "task_not_found",
-                "there is no such task of yours",
-            ),
-            Failure::TaskGone => (StatusCode::GONE, "task_gone", "the task was terminated or has expired"),
-            Failure::IllegalTransition => (
-                StatusCode::CONFLICT,
-                "illegal_transition",
-                "the task's state does not allow this",
-            ),
-            Failure::NoTaskView => (
-                StatusCode::NOT_FOUND,
-                "no_task_view",
-                "this server sees no tasks: it runs apart from the uploads",
-            ),
-            Failure::Unavailable => {
-                let problem = Self::new(
-                    StatusCode::SERVICE_UNAVAILABLE,
-                    "store_unavailable",
-                    "the task store does not answer, try again",
-                );
-                return problem.with_header(header::RETRY_AFTER, HeaderValue::from_static("1"));
-            }
-        };
-        Self::new(status, code, detail)
+/// Why a request is refused.
+#[derive(Debug)]
+pub(super) enum Error {
+    /// Its token gives no principal.
+    Token(TokenError),
+    /// Its token does not give this right.
+    Forbidden(Right),
+    /// Its query cannot be; says what must be.
+    Query(&'static str),
+    /// It is no handshake, or on a connection that cannot become a WebSocket.
+    Handshake,
+    /// What it asks for failed.
+    Failure(Failure),
+}
+
+impl From<TokenError> for Error {
+    fn from(error: TokenError) -> Self {
+        Self::Token(error)
     }
 }
 
-/// The caller's token does not give this right.
-pub(super) fn forbidden(right: Right) -> Problem {
-    let detail = match right {
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        Self::Failure(failure)
+    }
+}
+
+impl From<handshake::Error> for Error {
+    fn from(_: handshake::Error) -> Self {
+        Self::Handshake
+    }
+}
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        problem(self).into_response()
+    }
+}
+
+fn problem(error: Error) -> Problem {
+    let (status, code, detail) = match error {
+        Error::Token(error) => return error.into(),
+        Error::Forbidden(right) => (StatusCode::FORBIDDEN, "forbidden", lacking(right)),
+        Error::Query(detail) => (StatusCode::BAD_REQUEST, "invalid_query", detail),
+        // RFC 9110 section 15.5.22 and RFC 6455 section 4.4: the answer names what must be spoken.
+        Error::Handshake => {
+            let problem = Problem::new(
+                StatusCode::UPGRADE_REQUIRED,
+                "websocket_required",
+                "this path speaks WebSocket (RFC 6455, version 13) only, over HTTP/1.1",
+            );
+            return problem
+                .with_header(header::UPGRADE, HeaderValue::from_static("websocket"))
+                .with_header(header::CONNECTION, HeaderValue::from_static("upgrade"))
+                .with_header(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+        }
+        // Whether another owner has such a task is nobody's business.
+        Error::Failure(Failure::UnknownTask | Failure::ForeignTask) => (
+            StatusCode::NOT_FOUND,
+            "task_not_found",
+            "there is no such task of yours",
+        ),
+        Error::Failure(Failure::TaskGone) => (StatusCode::GONE, "task_gone", "the task was terminated or has expired"),
+        Error::Failure(Failure::IllegalTransition) => (
+            StatusCode::CONFLICT,
+            "illegal_transition",
+            "the task's state does not allow this",
+        ),
+        Error::Failure(Failure::NoTaskView) => (
+            StatusCode::NOT_FOUND,
+            "no_task_view",
+            "this server sees no tasks: it runs apart from the uploads",
+        ),
+        Error::Failure(Failure::Unavailable) => {
+            let problem = Problem::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "store_unavailable",
+                "the task store does not answer, try again",
+            );
+            return problem.with_header(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+    };
+    Problem::new(status, code, detail)
+}
+
+fn lacking(right: Right) -> &'static str {
+    match right {
         Right::Upload => "the token does not give the right `upload`",
         Right::Watch => "the token does not give the right `watch`",
         Right::Publish => "the token does not give the right `publish`",
-    };
-    Problem::new(StatusCode::FORBIDDEN, "forbidden", detail)
+    }
 }

@@ -11,10 +11,10 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use serde::Deserialize;
 use tokio::time::Instant;
-use windlass_serve::Problem;
 use windlass_serve::auth::{TokenError, Verified};
 use windlass_task::{Right, UnixMillis};
 
+use super::error::Error;
 use super::extract::{Id, Parameters};
 use super::tasks::{permit, task_key};
 use crate::channel::ChannelKey;
@@ -54,10 +54,10 @@ pub(super) async fn stream(
     Id(id): Id,
     Parameters(query): Parameters<Token>,
     headers: HeaderMap,
-) -> Result<Response, Problem> {
+) -> Result<Response, Error> {
     let verified = match (shown, query.token) {
         (Some(Extension(shown)), _) => shown,
-        (None, Some(token)) => push.authenticator().verify_until(&token)?,
+        (None, Some(token)) => push.authenticator().verify_fresh(&token).await?,
         (None, None) => return Err(TokenError::Missing.into()),
     };
     let principal = &verified.principal;

@@ -10,12 +10,13 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tokio::time::Instant;
-use windlass_serve::{Caller, Problem};
+use windlass_serve::Caller;
+use windlass_serve::auth::TokenError;
 use windlass_task::operation::Operation;
 use windlass_task::{Entry, Principal, Right, TaskId, TaskKey, TaskView};
 
-use super::error::forbidden;
-use super::extract::{Id, Parameters, invalid_query};
+use super::error::Error;
+use super::extract::{Id, Parameters};
 use crate::channel::ChannelKey;
 use crate::metrics::Transport;
 use crate::outbox::Outbox;
@@ -63,12 +64,12 @@ pub(super) async fn show(
     Id(id): Id,
     Parameters(poll): Parameters<Poll>,
     headers: HeaderMap,
-) -> Result<Response, Problem> {
+) -> Result<Response, Error> {
     let principal = allowed(&caller, Right::Watch)?;
     let key = task_key(principal, &id)?;
     let known = headers.get(header::IF_NONE_MATCH);
     let wait = match poll.wait {
-        Some(seconds) if seconds > WAIT_SECONDS_MAX => return Err(invalid_query("wait is at most 60 seconds")),
+        Some(seconds) if seconds > WAIT_SECONDS_MAX => return Err(Error::Query("wait is at most 60 seconds")),
         Some(seconds) if known.is_some() => Duration::from_secs(seconds),
         Some(_) | None => Duration::ZERO,
     };
@@ -89,7 +90,7 @@ async fn watch(
     principal: &Principal,
     tag: &str,
     wait: Duration,
-) -> Result<Response, Problem> {
+) -> Result<Response, Error> {
     let deadline = Instant::now() + wait;
     let outbox = Arc::new(Outbox::new(push.settings().queue_bytes_max));
     let _place = push.connections().add(&outbox, Transport::Poll, push.metrics());
@@ -120,11 +121,11 @@ pub(super) async fn list(
     State(push): State<Arc<Push>>,
     caller: Caller,
     Parameters(page): Parameters<Page>,
-) -> Result<Response, Problem> {
+) -> Result<Response, Error> {
     let principal = allowed(&caller, Right::Watch)?;
     let view = push.view()?;
     let limit = match page.limit {
-        Some(0) => return Err(invalid_query("limit is at least 1")),
+        Some(0) => return Err(Error::Query("limit is at least 1")),
         Some(limit) => limit.min(PAGE_MAX),
         None => PAGE,
     };
@@ -132,7 +133,7 @@ pub(super) async fn list(
         Some(after) => Some(
             after
                 .parse()
-                .map_err(|_| invalid_query("after is the `next` of another page"))?,
+                .map_err(|_| Error::Query("after is the `next` of another page"))?,
         ),
         None => None,
     };
@@ -163,16 +164,16 @@ pub(super) async fn list(
 }
 
 /// `POST /tasks/<id>/pause`.
-pub(super) async fn pause(State(push): State<Arc<Push>>, caller: Caller, Id(id): Id) -> Result<Response, Problem> {
+pub(super) async fn pause(State(push): State<Arc<Push>>, caller: Caller, Id(id): Id) -> Result<Response, Error> {
     operate(&push, &caller, &id, Operation::Pause).await
 }
 
 /// `POST /tasks/<id>/resume`.
-pub(super) async fn resume(State(push): State<Arc<Push>>, caller: Caller, Id(id): Id) -> Result<Response, Problem> {
+pub(super) async fn resume(State(push): State<Arc<Push>>, caller: Caller, Id(id): Id) -> Result<Response, Error> {
     operate(&push, &caller, &id, Operation::Resume).await
 }
 
-async fn operate(push: &Push, caller: &Caller, id: &str, operation: Operation) -> Result<Response, Problem> {
+async fn operate(push: &Push, caller: &Caller, id: &str, operation: Operation) -> Result<Response, Error> {
     let principal = allowed(caller, Right::Upload)?;
     let key = task_key(principal, id)?;
     let record = push.view()?.operate(&key, &principal.owner, operation).await?;
@@ -180,14 +181,14 @@ async fn operate(push: &Push, caller: &Caller, id: &str, operation: Operation) -
     Ok(shown(body, &tag))
 }
 
-async fn read(push: &Push, key: &TaskKey, principal: &Principal) -> Result<(Vec<u8>, String), Problem> {
+async fn read(push: &Push, key: &TaskKey, principal: &Principal) -> Result<(Vec<u8>, String), Error> {
     let record = push.view()?.record(key, &principal.owner).await?;
     represent(&TaskView::from(&record))
 }
 
 /// The body and its strong entity tag (RFC 9110 section 8.8.3): a digest, so that it changes with what is shown and
 /// with nothing else.
-fn represent(view: &TaskView) -> Result<(Vec<u8>, String), Problem> {
+fn represent(view: &TaskView) -> Result<(Vec<u8>, String), Error> {
     let body = serde_json::to_vec(view).map_err(|_| Failure::Unavailable)?;
     let digest = Sha256::digest(&body);
     let tag = digest
@@ -231,23 +232,23 @@ fn names(known: &HeaderValue, tag: &str) -> bool {
 }
 
 /// The caller, if it has the right.
-fn allowed(caller: &Caller, right: Right) -> Result<&Principal, Problem> {
-    let principal = caller.principal().ok_or(windlass_serve::auth::TokenError::Missing)?;
+fn allowed(caller: &Caller, right: Right) -> Result<&Principal, Error> {
+    let principal = caller.principal().ok_or(TokenError::Missing)?;
     permit(principal, right)?;
     Ok(principal)
 }
 
 /// Whether the caller has the right.
-pub(super) fn permit(principal: &Principal, right: Right) -> Result<(), Problem> {
+pub(super) fn permit(principal: &Principal, right: Right) -> Result<(), Error> {
     if principal.may(right) {
         Ok(())
     } else {
-        Err(forbidden(right))
+        Err(Error::Forbidden(right))
     }
 }
 
 /// The task of the caller's tenant. A text that is no id names no task.
-pub(super) fn task_key(principal: &Principal, id: &str) -> Result<TaskKey, Problem> {
+pub(super) fn task_key(principal: &Principal, id: &str) -> Result<TaskKey, Error> {
     let id = id.parse().map_err(|_| Failure::UnknownTask)?;
     Ok(TaskKey {
         tenant: principal.tenant.clone(),

@@ -6,11 +6,11 @@ use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
-use http::{HeaderValue, Request, StatusCode, header};
+use http::Request;
 use tokio::time::Instant;
-use windlass_serve::Problem;
 use windlass_serve::auth::Verified;
 
+use super::error::Error;
 use crate::centrifuge::codec::Codec;
 use crate::centrifuge::session::Centrifuge;
 use crate::client::ClientId;
@@ -31,7 +31,7 @@ pub(super) async fn centrifuge(
     State(push): State<Arc<Push>>,
     shown: Option<Extension<Verified>>,
     request: Request<Body>,
-) -> Result<Response, Problem> {
+) -> Result<Response, Error> {
     let (response, opening) = handshake::accept(request, &CENTRIFUGE_PROTOCOLS)?;
     let client = ClientId::random();
     let settings = Arc::clone(push.settings());
@@ -45,7 +45,7 @@ pub(super) async fn plain(
     State(push): State<Arc<Push>>,
     shown: Option<Extension<Verified>>,
     request: Request<Body>,
-) -> Result<Response, Problem> {
+) -> Result<Response, Error> {
     let (response, opening) = handshake::accept(request, &[])?;
     let session = Plain::new(Arc::clone(push.settings()), Instant::now().into_std(), jitter());
     converse(push, opening, session, ClientId::random(), shown, Transport::Plain);
@@ -85,25 +85,4 @@ fn jitter() -> f64 {
     let mut bytes = [0; 4];
     getrandom::fill(&mut bytes).expect("the system's random source answers once the system has started");
     f64::from(u32::from_ne_bytes(bytes)) / f64::from(u32::MAX)
-}
-
-impl From<handshake::Error> for Problem {
-    fn from(error: handshake::Error) -> Self {
-        match error {
-            // RFC 9110 section 15.5.22 and RFC 6455 section 4.4: what the server wants to be spoken.
-            handshake::Error::Handshake(_) => Self::new(
-                StatusCode::UPGRADE_REQUIRED,
-                "websocket_required",
-                "this path speaks WebSocket (RFC 6455, version 13) only",
-            )
-            .with_header(header::UPGRADE, HeaderValue::from_static("websocket"))
-            .with_header(header::CONNECTION, HeaderValue::from_static("upgrade"))
-            .with_header(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13")),
-            handshake::Error::NotUpgradable | handshake::Error::Finish(_) => Self::new(
-                StatusCode::UPGRADE_REQUIRED,
-                "websocket_required",
-                "this connection cannot become a WebSocket: it must be HTTP/1.1 all the way",
-            ),
-        }
-    }
 }

@@ -91,6 +91,18 @@ fn at_the_hard_bound_the_connection_is_given_up() {
     assert_eq!(drain(&mut queue), [Item::Order(Order::Disconnect(Disconnect::Slow))]);
 }
 
+#[test]
+fn an_order_to_disconnect_leaves_nothing_else_to_do() {
+    let mut queue = Queue::new(BOUND);
+    queue.deliver(stream(1, 10));
+    assert_eq!(queue.order(Order::Disconnect(Disconnect::Shutdown)), Put::GivenUp);
+    assert_eq!(queue.order(Order::Leave(Duration::ZERO)), Put::Ignored);
+    assert_eq!(
+        drain(&mut queue),
+        [Item::Order(Order::Disconnect(Disconnect::Shutdown))]
+    );
+}
+
 #[derive(Debug, Clone)]
 enum Step {
     Stream { slot: u32, size: usize },
@@ -183,7 +195,7 @@ proptest! {
             let sum: usize = queue.items.iter().flatten().map(cost).sum();
             prop_assert_eq!(queue.bytes(), sum);
         }
-        prop_assume!(!queue.given_up);
+        prop_assume!(queue.given_up().is_none());
         for item in drain(&mut queue) {
             reader.see(item);
         }

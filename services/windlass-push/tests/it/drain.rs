@@ -62,3 +62,22 @@ async fn wait_until(holds: impl Fn() -> bool) {
     .await
     .expect("it does not come to hold");
 }
+
+#[tokio::test]
+async fn who_takes_nothing_is_cut_at_the_end_of_a_drain() {
+    let server = Server::with(|plan| {
+        plan.settings.drain_grace = Duration::from_millis(50);
+        plan.settings.close_deadline = Duration::from_millis(100);
+    })
+    .await;
+    let stuck = subscriber(server.address, "flood").await;
+    let mut publisher = subscriber(server.address, "other").await;
+    let data = format!("\"{}\"", "x".repeat(60_000));
+    // More than a loopback connection's buffers take: its queue is not empty any more.
+    while server.push.queue_bytes() == 0 {
+        super::socket::publish(&mut publisher, "flood", &data).await;
+    }
+    server.shutdown.begin();
+    wait_until(|| server.push.connection_count() == 0).await;
+    drop((stuck, publisher));
+}

@@ -55,7 +55,7 @@ impl Server {
         let directory = tempfile::tempdir().unwrap();
         let store = EmbeddedStore::open(directory.path(), store::Options::default()).unwrap();
         let authenticator = if plan.auth {
-            Authenticator::configure(Some(&secret_settings(directory.path())), ([127, 0, 0, 1], 0).into()).unwrap()
+            Authenticator::hs256(SECRET)
         } else {
             Authenticator::Loopback
         };
@@ -111,6 +111,8 @@ impl Server {
             write_key: None,
             lifetime: Duration::from_secs(3_600),
             aliases: Vec::new(),
+            concat: None,
+            digest: None,
         };
         let task = Task {
             store: self.store.clone(),
@@ -192,12 +194,4 @@ pub(crate) fn token(tenant: &str, owner: &str, seconds: i64) -> String {
     let expires = get_current_timestamp().saturating_add_signed(seconds);
     let claims = json!({"sub": owner, "tenant": tenant, "exp": expires, "rights": ["upload", "watch", "publish"]});
     encode(&Header::default(), &claims, &EncodingKey::from_secret(SECRET)).unwrap()
-}
-
-fn secret_settings(directory: &std::path::Path) -> windlass_serve::auth::Settings {
-    let path = directory.join("secret");
-    std::fs::write(&path, SECRET).unwrap();
-    windlass_serve::auth::Settings {
-        hs256_secret_file: path,
-    }
 }
