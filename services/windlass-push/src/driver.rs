@@ -266,3 +266,6 @@ impl<Io: AsyncRead + AsyncWrite + Unpin, S: Session> Driver<Io, S> {
         let _ = std::future::poll_fn(|cx| self.socket.poll_shutdown(cx)).await;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,7 @@
 //! Clients that do not read what they asked for: their queues stay within the bound, and nobody else waits for them.
 
-use super::server::{DEADLINE, Server};
-use super::socket::{Client, Frame, publish, subscriber};
+use super::server::Server;
+use super::socket::{Client, publish, subscriber};
 
 const QUEUE: usize = 256 * 1024;
 
@@ -103,35 +103,6 @@ async fn a_client_that_asks_and_never_reads_is_not_read_either() {
     }
     assert!(!asking.is_finished(), "everything was read although nothing is taken");
     asking.abort();
-}
-
-#[tokio::test]
-async fn a_connection_that_stays_stuck_is_given_up() {
-    let server = Server::with(|plan| {
-        // Nothing is taken, and what waits cannot be conflated or given up: orders come from the server itself.
-        plan.settings.queue_bytes_max = 1024;
-        plan.settings.message_bytes_max = 1024;
-        plan.settings.rhythm.interval = std::time::Duration::from_millis(200);
-        plan.settings.rhythm.read_deadline = std::time::Duration::from_millis(800);
-    })
-    .await;
-    let mut client = subscriber(server.address, "a").await;
-    // It reads, but it does not answer pings any more.
-    let mut pings = 0;
-    let code = loop {
-        match client.next().await {
-            Frame::Text(text) if text == "{}" => pings += 1,
-            Frame::Text(_) | Frame::Ping | Frame::Pong(_) => {}
-            Frame::Close(close) => break close.map(|(code, _)| code),
-            Frame::End => break None,
-        }
-    };
-    assert_eq!(code, Some(3012));
-    assert!(pings >= 2, "{pings} pings");
-    drop(client);
-    tokio::time::timeout(DEADLINE, server.tracker.idle())
-        .await
-        .expect("it is not forgotten");
 }
 
 #[tokio::test]
