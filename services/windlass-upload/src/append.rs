@@ -82,7 +82,7 @@ impl Session {
     /// A session on a task that is there.
     pub(crate) async fn resume(
         upload: Arc<Upload>,
-        hold: Hold,
+        mut hold: Hold,
         record: Record,
         admission: Admission,
     ) -> Result<Self, Error> {
@@ -92,6 +92,7 @@ impl Session {
             Status::Paused => unpause(&upload, record).await?,
             Status::Pending | Status::Uploading | Status::Completed | Status::Failed => record,
         };
+        hold.goes_on_from(record.revision);
         let lead = admission.declare.map(Change::DeclareLength).into_iter().collect();
         let expected = Expected::Holder {
             token: record.token,
@@ -417,7 +418,7 @@ impl Session {
         let offset = self.record.offset();
         match reason {
             Release::TakenOver => Error::KeepUpload { offset },
-            Release::Withdrawn => Error::ContinuePaused { offset },
+            Release::Withdrawn { .. } => Error::ContinuePaused { offset },
         }
     }
 

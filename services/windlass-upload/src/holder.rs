@@ -26,7 +26,10 @@ pub(crate) enum Release {
     /// A newer request has the right to write.
     TakenOver,
     /// The owner paused the task, or ended it.
-    Withdrawn,
+    Withdrawn {
+        /// The record's revision by which it was so.
+        revision: u64,
+    },
 }
 
 /// Why a request does not get the right to write.
@@ -77,6 +80,8 @@ pub(crate) struct Hold {
     release: watch::Receiver<Option<Release>>,
     moved: Arc<Mutex<Option<Instant>>>,
     forced: bool,
+    /// The record's revision from which this holder went on.
+    known: u64,
 }
 
 impl Holders {
@@ -130,7 +135,7 @@ impl Holders {
                 }
                 release
             };
-            released.send_if_modified(|reason| reason.replace(Release::TakenOver).is_none());
+            ask(&released, Release::TakenOver);
             if tokio::time::timeout_at(deadline, released.closed()).await.is_err() {
                 let mut table = self.inner.lock();
                 if table.is_superseded(key, ticket) {
@@ -142,11 +147,10 @@ impl Holders {
         }
     }
 
-    /// Asks the holder of a task to let go, if there is one.
-    pub(crate) fn withdraw(&self, key: &TaskKey) {
+    /// Asks the holder of a task to let go, if there is one that went on before `revision`.
+    pub(crate) fn withdraw(&self, key: &TaskKey, revision: u64) {
         if let Some(slot) = self.inner.lock().slots.get(key) {
-            slot.release
-                .send_if_modified(|reason| reason.replace(Release::Withdrawn).is_none());
+            ask(&slot.release, Release::Withdrawn { revision });
         }
     }
 
@@ -168,8 +172,20 @@ impl Holders {
             release,
             moved,
             forced,
+            known: 0,
         }
     }
+}
+
+/// Asks a holder; who takes over is heard whatever was asked before.
+fn ask(release: &watch::Sender<Option<Release>>, reason: Release) {
+    release.send_if_modified(|asked| {
+        let heard = *asked != Some(Release::TakenOver);
+        if heard {
+            *asked = Some(reason);
+        }
+        heard
+    });
 }
 
 impl Hold {
@@ -196,10 +212,21 @@ impl Hold {
         *lock(&self.moved) = Some(Instant::now());
     }
 
+    /// Notes the record's revision from which this holder goes on: a pause up to it is over, however late the word of
+    /// it comes.
+    pub(crate) fn goes_on_from(&mut self, revision: u64) {
+        self.known = revision;
+    }
+
     /// Waits until somebody asks for the release.
     pub(crate) async fn asked(&self) -> Release {
         let mut release = self.release.clone();
-        match release.wait_for(Option::is_some).await.map(|reason| *reason) {
+        let concerns = |asked: &Option<Release>| match asked {
+            None => false,
+            Some(Release::TakenOver) => true,
+            Some(Release::Withdrawn { revision }) => *revision > self.known,
+        };
+        match release.wait_for(concerns).await.map(|reason| *reason) {
             Ok(Some(reason)) => reason,
             // The slot was replaced: this hold has been overruled.
             Ok(None) | Err(_) => Release::TakenOver,

@@ -34,7 +34,7 @@ pub(crate) async fn release_withdrawn(upload: &Upload) {
     loop {
         let update = listener.next().await;
         match update.standing {
-            Standing::Live(Status::Paused) | Standing::Gone(_) => upload.holders.withdraw(&update.key),
+            Standing::Live(Status::Paused) | Standing::Gone(_) => upload.holders.withdraw(&update.key, update.revision),
             Standing::Live(Status::Pending | Status::Uploading | Status::Completed | Status::Failed) => {}
         }
     }

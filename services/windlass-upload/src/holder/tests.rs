@@ -71,6 +71,34 @@ async fn of_two_that_wait_the_older_gives_way() {
 }
 
 #[tokio::test]
+async fn a_pause_that_is_over_stops_nobody_and_a_takeover_is_always_heard() {
+    let (holders, key) = (Holders::new(), key());
+    let mut hold = holders.try_hold(&key).unwrap();
+    hold.goes_on_from(7);
+    // The word of a pause comes late: an append has resumed since.
+    holders.withdraw(&key, 6);
+    holders.withdraw(&key, 7);
+    tokio::select! {
+        biased;
+        reason = hold.asked() => panic!("asked to let go: {reason:?}"),
+        () = tokio::task::yield_now() => {}
+    }
+    holders.withdraw(&key, 8);
+    assert_eq!(hold.asked().await, Release::Withdrawn { revision: 8 });
+    let taking = tokio::spawn({
+        let (holders, key) = (holders.clone(), key.clone());
+        async move { holders.take_over(&key).await }
+    });
+    while hold.asked().await != Release::TakenOver {
+        tokio::task::yield_now().await;
+    }
+    holders.withdraw(&key, 9);
+    assert_eq!(hold.asked().await, Release::TakenOver);
+    drop(hold);
+    assert!(taking.await.unwrap().is_ok());
+}
+
+#[tokio::test]
 async fn a_dead_process_left_a_token_that_is_replaced_by_the_next_epoch() {
     let (holders, key) = (Holders::new(), key());
     let dead = Token {
