@@ -2,6 +2,7 @@
 
 mod auth;
 mod bad_input;
+mod churn;
 mod drain;
 mod forms;
 mod framing;
