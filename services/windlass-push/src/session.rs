@@ -199,7 +199,7 @@ pub enum Start {
 pub struct TaskValue {
     /// The value.
     pub update: TaskUpdate,
-    /// In which generation of the store its revision was counted.
+    /// In which life of the channel its revision was counted.
     pub epoch: crate::position::StreamEpoch,
 }
 

@@ -55,11 +55,9 @@ impl View {
         let Entry::Live(record) = &entry else {
             return Err(Failure::TaskGone);
         };
-        let generation = record.token.generation;
         Ok(TaskValue {
             update: TaskUpdate::of(&entry, UnixMillis::now()),
-            // Revisions can be compared as long as the store has forgotten nothing.
-            epoch: crate::position::StreamEpoch(generation.0),
+            epoch: record.stream_epoch,
         })
     }
 

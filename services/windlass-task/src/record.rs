@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::epoch::Token;
+use crate::epoch::{StreamEpoch, Token};
 use crate::id::{Alias, Owner, TaskId, TaskKey};
 use crate::metadata::Metadata;
 use crate::status::Status;
@@ -132,6 +132,9 @@ pub struct Record {
     pub expires: Option<UnixMillis>,
     /// How long after its last acknowledged byte it expires, in milliseconds.
     pub lifetime_millis: u64,
+    /// Which life of the task's latest-value channel its revisions count in. A store that may have forgotten
+    /// revisions gives the task a new one.
+    pub stream_epoch: StreamEpoch,
     /// How far finishing has come.
     pub finish: Finish,
     /// What admits a writer without a token; `None` where a token is demanded.
@@ -198,6 +201,7 @@ impl Record {
             created: now,
             expires: Some(now.after(creation.lifetime)),
             lifetime_millis: u64::try_from(creation.lifetime.as_millis()).unwrap_or(u64::MAX),
+            stream_epoch: StreamEpoch(now.0),
             finish: if creation.length == Some(0) {
                 Finish::VerdictPending
             } else {

@@ -1,9 +1,13 @@
 //! One fuzz target for each parser that reads from outside. A target panics when the parser does, or when what it
 //! read does not hold what the parser promises.
 
+mod push;
+
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use windlass_serve::Authenticator;
 use windlass_task::{Alias, Event, Metadata, Owner, Record, TaskId, Tenant};
+use windlass_upload::digest::Expected;
+use windlass_upload::ietf;
 use windlass_upload::range::{self, Range};
 use windlass_upload::tus::{self, Command, Head};
 
@@ -18,6 +22,11 @@ pub const TARGETS: &[Target] = &[
     ("tus-head", tus_head),
     ("range", byte_range),
     ("token", token),
+    ("ietf-head", ietf_head),
+    ("digest", digest),
+    ("websocket", push::websocket),
+    ("centrifuge", push::centrifuge),
+    ("plain", push::plain),
 ];
 
 /// The target of this name.
@@ -68,32 +77,65 @@ fn stored(data: &[u8]) {
     }
 }
 
-/// The first line is `METHOD names-upload has-body`, the others are `name: value`.
-fn tus_head(data: &[u8]) {
-    let mut lines = data.split(|b| *b == b'\n');
-    let first: Vec<_> = lines.next().unwrap_or_default().split(|b| *b == b' ').collect();
-    let Some(Ok(method)) = first.first().map(|method| Method::from_bytes(method)) else {
-        return;
-    };
-    let mut headers = HeaderMap::new();
-    for line in lines.take(100) {
-        let Some(colon) = line.iter().position(|b| *b == b':') else {
-            continue;
-        };
-        let name = HeaderName::from_bytes(&line[..colon]);
-        if let (Ok(name), Ok(value)) = (name, HeaderValue::from_bytes(line[colon + 1..].trim_ascii())) {
-            headers.append(name, value);
+/// A request's head: the first line is `METHOD names-upload has-body`, the others are `name: value`.
+struct RequestHead {
+    method: Method,
+    headers: HeaderMap,
+    names_upload: bool,
+    has_body: bool,
+}
+
+impl RequestHead {
+    fn read(data: &[u8]) -> Option<Self> {
+        let mut lines = data.split(|b| *b == b'\n');
+        let first: Vec<_> = lines.next().unwrap_or_default().split(|b| *b == b' ').collect();
+        let method = Method::from_bytes(first.first()?).ok()?;
+        let mut headers = HeaderMap::new();
+        for line in lines.take(100) {
+            let Some(colon) = line.iter().position(|b| *b == b':') else {
+                continue;
+            };
+            let name = HeaderName::from_bytes(&line[..colon]);
+            if let (Ok(name), Ok(value)) = (name, HeaderValue::from_bytes(line[colon + 1..].trim_ascii())) {
+                headers.append(name, value);
+            }
         }
+        let is = |index: usize| first.get(index) == Some(&&b"1"[..]);
+        Some(Self {
+            method,
+            headers,
+            names_upload: is(1),
+            has_body: is(2),
+        })
     }
-    let (names_upload, has_body) = (first.get(1) == Some(&&b"1"[..]), first.get(2) == Some(&&b"1"[..]));
-    let head = Head {
-        method: &method,
-        headers: &headers,
+}
+
+/// The largest upload that the targets take.
+const MAX_SIZE: u64 = 1 << 40;
+
+fn tus_head(data: &[u8]) {
+    let Some(RequestHead {
+        method,
+        headers,
         names_upload,
         has_body,
+    }) = RequestHead::read(data)
+    else {
+        return;
     };
-    const MAX_SIZE: u64 = 1 << 40;
-    match tus::parse(head, Some(MAX_SIZE)) {
+    let method = match tus::meant_method(&method, &headers) {
+        Ok(method) => method,
+        Err(rejection) => return assert!(rejection.status().0.is_client_error()),
+    };
+    match tus::parse(
+        Head {
+            method: &method,
+            headers: &headers,
+            names_upload,
+            has_body,
+        },
+        Some(MAX_SIZE),
+    ) {
         Ok(Command::Create(create)) => assert!(create.length.is_none_or(|length| length <= MAX_SIZE)),
         Ok(Command::Append(append)) => assert!(i64::try_from(append.offset).is_ok()),
         Ok(Command::Describe | Command::Retrieve | Command::Terminate) => {}
@@ -102,6 +144,40 @@ fn tus_head(data: &[u8]) {
             assert!(!rejection.to_string().is_empty());
         }
     }
+}
+
+fn ietf_head(data: &[u8]) {
+    let Some(RequestHead {
+        method,
+        headers,
+        names_upload,
+        ..
+    }) = RequestHead::read(data)
+    else {
+        return;
+    };
+    let head = ietf::Head {
+        method: &method,
+        headers: &headers,
+        names_upload,
+    };
+    match ietf::parse(head, ietf::Row::of(&headers), Some(MAX_SIZE)) {
+        Ok(ietf::Command::Create(create)) => assert!(create.length.is_none_or(|length| length <= MAX_SIZE)),
+        Ok(ietf::Command::Append(append)) => assert!(i64::try_from(append.offset).is_ok()),
+        Ok(ietf::Command::Retrieve | ietf::Command::Cancel) => {}
+        Err(rejection) => assert!(rejection.status().0.is_client_error()),
+    }
+}
+
+fn digest(data: &[u8]) {
+    for expected in ietf::fields::digests(data).unwrap_or_default() {
+        assert_eq!(expected.digest.len(), expected.algorithm.size());
+    }
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    if let Ok(expected) = Expected::parse(text) {
+        assert_eq!(expected.digest.len(), expected.algorithm.size());
+    }
+    assert!(ietf::fields::filename(text).is_none_or(|name| !name.is_empty()));
 }
 
 fn byte_range(data: &[u8]) {

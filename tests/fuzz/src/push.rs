@@ -1,0 +1,116 @@
+//! Targets of the push service: frames, and whole conversations with its sessions.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use windlass_push::centrifuge::codec::Codec;
+use windlass_push::centrifuge::session::Centrifuge;
+use windlass_push::client::{ClientId, Identity};
+use windlass_push::codes::REASON_BYTES_MAX;
+use windlass_push::plain::Plain;
+use windlass_push::session::{Action, Completion, Effect, Failure, Session, Start};
+use windlass_push::socket::{Message, Reader, Violation};
+use windlass_push::{Config, Settings};
+use windlass_task::Principal;
+
+/// What a reader makes of bytes that come in these pieces.
+fn read<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> (Vec<Message>, Option<Violation>) {
+    let mut reader = Reader::new(1_024);
+    let mut messages = Vec::new();
+    for piece in pieces {
+        reader.feed(piece);
+        loop {
+            match reader.next_message() {
+                Ok(Some(message)) => messages.push(message),
+                Ok(None) => break,
+                Err(violation) => return (messages, Some(violation)),
+            }
+        }
+    }
+    (messages, None)
+}
+
+/// However the network cuts the bytes, the messages are the same. The first byte says where it cuts.
+pub(crate) fn websocket(data: &[u8]) {
+    let Some((cut, bytes)) = data.split_first() else { return };
+    let whole = read([bytes]);
+    let (left, right) = bytes.split_at(usize::from(*cut).min(bytes.len()));
+    assert_eq!(read([left, right]), whole);
+    assert_eq!(read(bytes.chunks(1)), whole);
+}
+
+pub(crate) fn centrifuge(data: &[u8]) {
+    let session = |settings, now| Centrifuge::new(ClientId::random(), Codec::Json, settings, now, 0.5);
+    converse(data, session);
+}
+
+pub(crate) fn plain(data: &[u8]) {
+    converse(data, |settings, now| Plain::new(settings, now, 0.5));
+}
+
+/// Each line of the input that begins with `!` is a text message; `?` lets time pass. Effects succeed or fail by the
+/// length of what was said so far.
+fn converse<S: Session>(data: &[u8], session: impl FnOnce(Arc<Settings>, Instant) -> S) {
+    let settings = Settings::validate(&Config::default(), true).expect("the default configuration is valid");
+    let mut now = Instant::now();
+    let mut session = session(Arc::new(settings), now);
+    let mut said = 0_usize;
+    for line in data.split(|b| *b == 0x1e).take(64) {
+        let Some((kind, text)) = line.split_first() else {
+            continue;
+        };
+        said += text.len();
+        match kind {
+            b'?' => {
+                now += Duration::from_secs(text.len() as u64);
+                session.tick(now);
+            }
+            _ if session.is_receptive() => {
+                session.receive(Message::Text(String::from_utf8_lossy(text).into_owned()), now);
+            }
+            _ => {}
+        }
+        if is_over(&mut session, said, now) {
+            return;
+        }
+    }
+}
+
+fn is_over(session: &mut impl Session, said: usize, now: Instant) -> bool {
+    while let Some(action) = session.action() {
+        match action {
+            Action::Write(frame) => assert!(!frame.is_empty()),
+            Action::Note(_) => {}
+            Action::Close(disconnect) => {
+                assert!(disconnect.parts().1.len() <= REASON_BYTES_MAX);
+                assert_eq!(session.action(), None, "nothing follows a close");
+                return true;
+            }
+            Action::Do(effect) => session.complete(outcome(effect, said % 3 != 0), now),
+        }
+    }
+    false
+}
+
+fn outcome(effect: Effect, succeeds: bool) -> Completion {
+    let failed = Failure::Unavailable;
+    match effect {
+        Effect::Authenticate { .. } => Completion::Authenticated(Ok(Identity {
+            principal: Principal::local(),
+            expires_in: None,
+        })),
+        Effect::Subscribe(subscribe) => Completion::Subscribed {
+            slot: subscribe.slot,
+            start: if succeeds { Ok(Start::Nothing) } else { Err(failed) },
+        },
+        Effect::Unsubscribe { slot } => Completion::Unsubscribed { slot },
+        Effect::Publish { .. } => Completion::Published(if succeeds { Ok(None) } else { Err(failed) }),
+        Effect::ReadHistory { .. } => Completion::History(Err(failed)),
+        Effect::ReadPresence { .. } => Completion::Presence(if succeeds { Ok(Vec::new()) } else { Err(failed) }),
+        Effect::CountPresence { .. } => Completion::PresenceCount(Err(failed)),
+        Effect::Operate { task, .. } => Completion::Operated {
+            task,
+            outcome: Err(Failure::UnknownTask),
+        },
+    }
+}
