@@ -109,6 +109,65 @@ test('no service depends on the operator', () => {
   }
 });
 
+test('every dependency comes from the package registry, under a licence that Apache-2.0 software can ship', () => {
+  const all = JSON.parse(run('cargo', ['metadata', '--format-version=1', '--locked'])).packages;
+  const foreign = all.filter(({ source }) => source !== null);
+  assert.ok(foreign.length > 100, 'the dependencies were not read');
+  // Cargo's own name of the default registry; no other, and no repository.
+  const elsewhere = foreign.filter(({ source }) => !source.startsWith('registry+') || !source.endsWith('/crates.io-index'));
+  assert.deepEqual(elsewhere.map(({ name }) => name), []);
+  const unlicensed = foreign.filter(({ license }) => !permits(license ?? ''));
+  assert.deepEqual(unlicensed.map(({ name, license }) => `${name}: ${license}`), []);
+});
+
+test('nothing that is banned has come in by way of another dependency', () => {
+  const locked = [...read('Cargo.lock').matchAll(/^name = "(.*)"$/gm)].map(([, name]) => name);
+  const banned = {
+    'openssl-sys': 'needs OpenSSL headers',
+    'native-tls': 'a second TLS stack',
+    'aws-lc-sys': 'a second rustls provider; two of them panic',
+    serde_yaml: 'unmaintained',
+  };
+  assert.deepEqual(locked.filter((name) => name in banned), []);
+});
+
+/** Licences (SPDX) that a binary under Apache-2.0 may contain. NCSA is the fuzzer's runtime, which is never shipped. */
+const LICENCES = new Set([
+  'Apache-2.0', 'Apache-2.0 WITH LLVM-exception', 'BSD-2-Clause', 'BSD-3-Clause', 'BSL-1.0', 'CDLA-Permissive-2.0', 'ISC',
+  'MIT', 'NCSA', 'Unicode-3.0', 'Unlicense', 'Zlib',
+]);
+
+/** Whether an SPDX expression can be met; `/` is the old way to write OR. */
+function permits(expression) {
+  const tokens = expression.replaceAll('/', ' OR ').match(/[()]|[^\s()]+/g) ?? [];
+  const either = () => {
+    let met = both();
+    while (tokens[0] === 'OR') {
+      tokens.shift();
+      met = both() || met;
+    }
+    return met;
+  };
+  const both = () => {
+    let met = one();
+    while (tokens[0] === 'AND') {
+      tokens.shift();
+      met = one() && met;
+    }
+    return met;
+  };
+  const one = () => {
+    let name = tokens.shift();
+    if (name === '(') {
+      const met = either();
+      return tokens.shift() === ')' && met;
+    }
+    if (tokens[0] === 'WITH') name = `${name} ${tokens.shift()} ${tokens.shift()}`;
+    return LICENCES.has(name);
+  };
+  return either() && tokens.length === 0;
+}
+
 /** The workspace's crates that a crate depends on, directly or not, in builds and in tests. */
 function reachable(name, seen = new Set()) {
   const crate = crates.find((candidate) => candidate.name === name);
