@@ -139,8 +139,13 @@ impl Sending {
     /// Whether its body has begun, has not ended, and nothing has been answered.
     #[must_use]
     pub fn is_inside(&self) -> bool {
-        let running = self.task.as_ref().is_some_and(|task| !task.is_finished());
-        running && self.sent() > 0 && self.sent() < self.size
+        self.is_unanswered() && self.sent() > 0 && self.sent() < self.size
+    }
+
+    /// Whether nothing has been answered, and the connection has not broken.
+    #[must_use]
+    pub fn is_unanswered(&self) -> bool {
+        self.task.as_ref().is_some_and(|task| !task.is_finished())
     }
 
     /// Lets it go on until `bytes` of the body are sent.

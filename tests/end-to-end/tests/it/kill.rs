@@ -76,10 +76,14 @@ async fn fifty_kills_inside_request_bodies_lose_no_acknowledged_byte() {
     );
 }
 
-/// Checkpoints come so fast that many fall into a body, or as they are shipped.
+/// Checkpoints come so fast that many fall into a body, or as they are shipped; some wait for the disk.
 fn config(random: &mut Random) -> Settings {
     let millis = [10, 40, 150, 500][random.between(0..4) as usize];
-    Settings::upload(&[&format!("checkpoint: {millis}ms")])
+    let survive_power_cut = random.once_in(4);
+    Settings::upload(&[
+        &format!("checkpoint: {millis}ms"),
+        &format!("survivePowerCut: {survive_power_cut}"),
+    ])
 }
 
 /// Sizes on both sides of a part's 8 MiB.

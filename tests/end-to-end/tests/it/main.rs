@@ -12,4 +12,5 @@ mod kill;
 mod lifecycle;
 mod limits;
 mod paths;
+mod storm;
 mod takeover;
