@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help dev test fmt lint fuzz
+.PHONY: help dev test fmt lint fuzz bench
 
 help: ## Show the recipes
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -18,3 +18,6 @@ lint: ## What CI checks without running the code: formatting, clippy, documentat
 
 fuzz: ## Fuzz every parser, FUZZ_RUNS executions each (20000), and keep what reaches new code in the corpus
 	tests/fuzz/run --keep
+
+bench: ## Measure CPU time and memory of uploads beside a floor, and print the table of docs/performance.md
+	tests/bench/run

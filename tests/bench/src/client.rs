@@ -1,0 +1,152 @@
+//! The uploading side: raw blocking sockets, a thread a connection, one buffer for all bytes that are sent.
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use anyhow::{Context as _, ensure};
+
+use crate::floor;
+use crate::work::{MIB, Work};
+
+/// What is spoken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Language {
+    /// tus 1.0.0.
+    Tus,
+    /// The floor's.
+    Floor,
+}
+
+/// Does `work` once.
+///
+/// # Errors
+/// The first exchange that did not go as it must.
+pub fn run(work: &Work, language: Language, address: SocketAddr) -> anyhow::Result<()> {
+    // Not zeros, so that no file system makes holes of them.
+    let bytes: Vec<u8> = (0..MIB).map(|at| (at % 251) as u8 + 1).collect();
+    let next = AtomicU64::new(0);
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..work.at_once)
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut connection = Connection::open(address, &bytes)?;
+                    while next.fetch_add(1, Ordering::Relaxed) < work.uploads {
+                        match language {
+                            Language::Tus => connection.upload(work)?,
+                            Language::Floor => connection.upload_to_floor(work)?,
+                        }
+                    }
+                    anyhow::Ok(())
+                })
+            })
+            .collect();
+        threads
+            .into_iter()
+            .try_for_each(|thread| thread.join().expect("a client thread does not panic"))
+    })
+}
+
+struct Connection<'a> {
+    stream: TcpStream,
+    bytes: &'a [u8],
+    /// What was read and belongs to no answer yet.
+    read: Vec<u8>,
+}
+
+impl<'a> Connection<'a> {
+    fn open(address: SocketAddr, bytes: &'a [u8]) -> anyhow::Result<Self> {
+        let stream = TcpStream::connect(address)?;
+        stream.set_nodelay(true)?;
+        Ok(Self {
+            stream,
+            bytes,
+            read: Vec::new(),
+        })
+    }
+
+    fn upload(&mut self, work: &Work) -> anyhow::Result<()> {
+        let head = format!(
+            "POST /files HTTP/1.1\r\nHost: 127.0.0.1\r\nTus-Resumable: 1.0.0\r\nContent-Length: 0\r\n\
+             Upload-Length: {}\r\nUpload-Metadata: filename YmVuY2g=\r\n\r\n",
+            work.size
+        );
+        self.stream.write_all(head.as_bytes())?;
+        let answer = self.answer(201)?;
+        let location = field(&answer, "location").context("no Location")?.to_owned();
+        let mut offset = 0;
+        while offset < work.size {
+            let length = work.patch.min(work.size - offset);
+            let head = format!(
+                "PATCH {location} HTTP/1.1\r\nHost: 127.0.0.1\r\nTus-Resumable: 1.0.0\r\n\
+                 Content-Type: application/offset+octet-stream\r\nUpload-Offset: {offset}\r\nContent-Length: {length}\r\n\r\n"
+            );
+            self.send(head.into_bytes(), length)?;
+            offset += length;
+            let answer = self.answer(204)?;
+            let reached = field(&answer, "upload-offset").and_then(|text| text.parse().ok());
+            ensure!(reached == Some(offset), "sent {offset}, the server has {reached:?}");
+        }
+        Ok(())
+    }
+
+    fn upload_to_floor(&mut self, work: &Work) -> anyhow::Result<()> {
+        self.stream.write_all(&message(floor::NEW, 0))?;
+        self.stream.read_exact(&mut [0])?;
+        let mut left = work.size;
+        while left > 0 {
+            let length = work.patch.min(left);
+            self.send(message(floor::APPEND, length), length)?;
+            self.stream.read_exact(&mut [0])?;
+            left -= length;
+        }
+        Ok(())
+    }
+
+    /// Sends a head and `length` bytes; a short body goes out with its head, as clients send it.
+    fn send(&mut self, mut head: Vec<u8>, mut length: u64) -> anyhow::Result<()> {
+        if length <= 4_096 {
+            head.extend(self.bytes.iter().take(usize::try_from(length)?));
+            length = 0;
+        }
+        self.stream.write_all(&head)?;
+        while length > 0 {
+            let piece = usize::try_from(length.min(MIB))?;
+            self.stream
+                .write_all(self.bytes.get(..piece).context("a piece fits")?)?;
+            length -= piece as u64;
+        }
+        Ok(())
+    }
+
+    /// Reads an answer without a body.
+    fn answer(&mut self, status: u16) -> anyhow::Result<String> {
+        const END: &[u8] = b"\r\n\r\n";
+        loop {
+            if let Some(end) = self.read.windows(END.len()).position(|window| window == END) {
+                let rest = self.read.split_off(end + END.len());
+                let answer = String::from_utf8(std::mem::replace(&mut self.read, rest))?;
+                let wanted = format!("HTTP/1.1 {status} ");
+                ensure!(answer.starts_with(&wanted), "no {status}: {answer}");
+                return Ok(answer);
+            }
+            let mut piece = [0; 4_096];
+            let count = self.stream.read(&mut piece)?;
+            ensure!(count > 0, "the server closed the connection");
+            self.read.extend(piece.iter().take(count));
+        }
+    }
+}
+
+fn message(kind: u8, length: u64) -> Vec<u8> {
+    let mut message = vec![kind];
+    message.extend(length.to_le_bytes());
+    message
+}
+
+fn field<'a>(answer: &'a str, wanted: &str) -> Option<&'a str> {
+    answer.lines().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        name.eq_ignore_ascii_case(wanted).then(|| value.trim())
+    })
+}

@@ -1,0 +1,13 @@
+//! Measures what the upload service costs: CPU time and memory of the real server process, beside a floor.
+//!
+//! Main path: [`table::run`] goes through the [`work::Work`]s, a few rounds each, floor and service in turn;
+//! [`process::Process`] is the server or the floor as a child process, whose CPU time and peak memory are read from
+//! the kernel; [`client`] drives either by raw sockets from threads of this process, whose CPU counts for nobody.
+//!
+//! Wall time is printed for orientation only: other work on the machine moves it, CPU time hardly.
+
+pub mod client;
+pub mod floor;
+pub mod process;
+pub mod table;
+pub mod work;

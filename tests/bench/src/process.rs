@@ -1,0 +1,132 @@
+//! A server as a child process, and what the kernel says it has used.
+
+use std::fs::File;
+use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use tempfile::TempDir;
+
+/// Linux counts a process's CPU time in hundredths of a second wherever it can be read (USER_HZ).
+const TICKS_A_SECOND: f64 = 100.0;
+
+/// A server with a folder of its own; both go when it is dropped.
+#[derive(Debug)]
+pub struct Process {
+    child: Child,
+    address: SocketAddr,
+    folder: TempDir,
+}
+
+impl Process {
+    /// Starts the service, ready.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn service(binary: &Path, dir: &Path, survive_power_cut: bool) -> anyhow::Result<Self> {
+        let folder = folder(dir)?;
+        let config = folder.path().join("windlass.yaml");
+        std::fs::write(&config, format!("upload: {{ survivePowerCut: {survive_power_cut} }}\n"))?;
+        let mut command = Command::new(binary);
+        if binary.file_stem().is_some_and(|name| name == "windlass") {
+            command.arg("dev");
+        }
+        command
+            .args(["--listen", "127.0.0.1:0", "--data-dir"])
+            .arg(folder.path().join("data"))
+            .arg("--config")
+            .arg(config);
+        Self::start(command, folder)
+    }
+
+    /// Starts the floor, ready.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn floor(dir: &Path) -> anyhow::Result<Self> {
+        let folder = folder(dir)?;
+        let mut command = Command::new(std::env::current_exe()?);
+        command.arg("floor").arg(folder.path());
+        Self::start(command, folder)
+    }
+
+    fn start(mut command: Command, folder: TempDir) -> anyhow::Result<Self> {
+        // The log is written as in production, to a file.
+        let log = File::create(folder.path().join("stderr.log"))?;
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
+        let mut child = command.spawn().with_context(|| format!("cannot start {command:?}"))?;
+        let stdout = child.stdout.take().context("stdout is piped")?;
+        let mut line = String::new();
+        BufReader::new(stdout).read_line(&mut line)?;
+        let address = line.trim().strip_prefix("ready on http://").map(str::parse);
+        let Some(Ok(address)) = address else {
+            let _ = child.kill();
+            let _ = child.wait();
+            let log = std::fs::read_to_string(folder.path().join("stderr.log")).unwrap_or_default();
+            anyhow::bail!("{command:?} is not ready: {line:?} {log}");
+        };
+        Ok(Self { child, address, folder })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The CPU time that it has used until now, its own and the kernel's for it, whatever thread.
+    ///
+    /// # Errors
+    /// When it has ended.
+    pub fn cpu(&self) -> anyhow::Result<Duration> {
+        let stat = std::fs::read_to_string(self.proc("stat"))?;
+        // The program's name may hold spaces and parentheses; it ends at the last one (proc_pid_stat(5)).
+        let (_, fields) = stat.rsplit_once(") ").context("stat has no name")?;
+        let fields: Vec<&str> = fields.split(' ').collect();
+        // utime and stime are fields 14 and 15; what is left begins with field 3.
+        let ticks =
+            |field: usize| -> anyhow::Result<f64> { Ok(fields.get(field - 3).context("stat is short")?.parse()?) };
+        Ok(Duration::from_secs_f64((ticks(14)? + ticks(15)?) / TICKS_A_SECOND))
+    }
+
+    /// The most memory that was resident at any time, bytes.
+    ///
+    /// # Errors
+    /// When it has ended.
+    pub fn peak_memory(&self) -> anyhow::Result<u64> {
+        let status = std::fs::read_to_string(self.proc("status"))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
+        Ok(kib.context("status has no VmHWM")?.trim().parse::<u64>()? * 1024)
+    }
+
+    /// Ends it and removes its folder.
+    ///
+    /// # Errors
+    /// When it had ended by itself, or the folder cannot be removed.
+    pub fn end(mut self) -> anyhow::Result<()> {
+        ensure!(self.child.try_wait()?.is_none(), "the server ended by itself");
+        self.child.kill()?;
+        self.child.wait()?;
+        let folder = std::mem::replace(&mut self.folder, tempfile::tempdir()?);
+        Ok(folder.close()?)
+    }
+
+    fn proc(&self, name: &str) -> PathBuf {
+        Path::new("/proc").join(self.child.id().to_string()).join(name)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn folder(dir: &Path) -> anyhow::Result<TempDir> {
+    Ok(tempfile::Builder::new().prefix("windlass-bench-").tempdir_in(dir)?)
+}
