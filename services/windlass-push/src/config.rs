@@ -1,14 +1,12 @@
 //! The configuration of the push service: as it is written, and as it is used after validation.
 
-mod duration;
-
 use std::time::Duration;
 
 use serde::Deserialize;
+use windlass_serve::config::Time;
 
 use crate::broker::{Retention, memory};
 use crate::heartbeat::Rhythm;
-use duration::Text;
 
 /// The `push` section of a configuration file. Times are texts such as `500ms`, `15s`, `5m`, `24h`.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -34,9 +32,9 @@ pub struct HeartbeatConfig {
     /// How often a connection is pinged: `fast` 5 s, `normal` 15 s, `slow` 30 s.
     pub profile: Profile,
     /// Instead of the profile's time.
-    pub interval: Option<Text>,
+    pub interval: Option<Time>,
     /// After this long without a sign of life a connection is closed; 60 s when absent.
-    pub read_deadline: Option<Text>,
+    pub read_deadline: Option<Time>,
 }
 
 /// How often a connection is pinged.
@@ -63,7 +61,7 @@ pub struct ConnectionConfig {
     /// The most subscriptions at a time; 128 when absent.
     pub channels: Option<usize>,
     /// How long a client may be connected without saying who it is; 10 s when absent.
-    pub stale_after: Option<Text>,
+    pub stale_after: Option<Time>,
 }
 
 /// How the service is left.
@@ -71,9 +69,9 @@ pub struct ConnectionConfig {
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct DrainConfig {
     /// Over how long connections are closed when there are many; 15 s when absent.
-    pub window: Option<Text>,
+    pub window: Option<Time>,
     /// How long a client that was asked to move may keep its old connection; 2 s when absent.
-    pub grace: Option<Text>,
+    pub grace: Option<Time>,
 }
 
 /// What clients may do with channels. Absent options are off.
@@ -99,7 +97,7 @@ pub struct ChannelOptions {
     /// How many publications are remembered; with any, missed ones are recovered.
     pub history_size: usize,
     /// For how long.
-    pub history_ttl: Option<Text>,
+    pub history_ttl: Option<Time>,
 }
 
 impl ChannelOptions {
@@ -116,7 +114,7 @@ impl ChannelOptions {
             allow_presence_for_client: true,
             allow_presence_for_subscriber: true,
             history_size: 300,
-            history_ttl: Some(Text(Duration::from_secs(300))),
+            history_ttl: Some(Time(Duration::from_secs(300))),
         }
     }
 
@@ -125,7 +123,7 @@ impl ChannelOptions {
     pub fn retention(&self) -> Retention {
         Retention {
             size: self.history_size,
-            ttl: self.history_ttl.map_or(Duration::ZERO, |text| text.0),
+            ttl: self.history_ttl.map_or(Duration::ZERO, |time| time.0),
         }
     }
 }
@@ -188,15 +186,15 @@ impl Settings {
             message_bytes_max: config.connection.message_bytes.unwrap_or(MESSAGE_BYTES),
             queue_bytes_max: config.connection.queue_bytes.unwrap_or(QUEUE_BYTES),
             subscriptions_max: config.connection.channels.unwrap_or(SUBSCRIPTIONS),
-            stale_after: config.connection.stale_after.map_or(STALE_AFTER, |text| text.0),
+            stale_after: config.connection.stale_after.map_or(STALE_AFTER, |time| time.0),
             expiry_grace: EXPIRY_GRACE,
             close_deadline: CLOSE_DEADLINE,
             channels,
             publications_max: PUBLICATIONS,
             reply_bytes_max: REPLY_BYTES,
             messages: config.messages,
-            drain_window: config.drain.window.map_or(DRAIN_WINDOW, |text| text.0),
-            drain_grace: config.drain.grace.map_or(DRAIN_GRACE, |text| text.0),
+            drain_window: config.drain.window.map_or(DRAIN_WINDOW, |time| time.0),
+            drain_grace: config.drain.grace.map_or(DRAIN_GRACE, |time| time.0),
             memory: memory::Options::default(),
         };
         settings.check()?;
@@ -267,7 +265,7 @@ const SLOWEST: Duration = Duration::from_secs(30);
 
 fn rhythm(config: &HeartbeatConfig) -> Rhythm {
     let interval = match (config.interval, config.profile) {
-        (Some(text), _) => text.0,
+        (Some(time), _) => time.0,
         (None, Profile::Fast) => Duration::from_secs(5),
         (None, Profile::Normal) => Duration::from_secs(15),
         (None, Profile::Slow) => SLOWEST,
@@ -275,7 +273,7 @@ fn rhythm(config: &HeartbeatConfig) -> Rhythm {
     Rhythm {
         interval,
         announced: SLOWEST.max(interval),
-        read_deadline: config.read_deadline.map_or(READ_DEADLINE, |text| text.0),
+        read_deadline: config.read_deadline.map_or(READ_DEADLINE, |time| time.0),
     }
 }
 

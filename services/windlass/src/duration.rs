@@ -2,28 +2,22 @@
 
 use std::time::Duration;
 
-/// Reads a flag's text.
+use windlass_serve::config::{Time, TimeError};
+
+/// Reads a flag's text: a time as in configuration files, or plain seconds; never nothing.
 pub(crate) fn parse(text: &str) -> Result<Duration, String> {
-    let wrong = || "expected a duration such as 500ms, 10s, 2m or 1h".to_owned();
-    let digits = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len());
-    let (number, unit) = text.split_at(digits);
-    let number: u64 = number.parse().map_err(|_| wrong())?;
-    let duration = match unit {
-        "ms" => Some(Duration::from_millis(number)),
-        "" | "s" => Some(Duration::from_secs(number)),
-        "m" => number.checked_mul(60).map(Duration::from_secs),
-        "h" => number.checked_mul(3_600).map(Duration::from_secs),
-        _ => None,
-    };
-    match duration {
-        Some(duration) if !duration.is_zero() && duration <= LONGEST => Ok(duration),
-        Some(_) => Err("expected more than nothing and at most 1000h".to_owned()),
-        None => Err(wrong()),
+    let seconds = text.bytes().all(|b| b.is_ascii_digit()).then(|| format!("{text}s"));
+    let Time(duration) = seconds
+        .as_deref()
+        .unwrap_or(text)
+        .parse()
+        .map_err(|error: TimeError| error.to_string())?;
+    if duration.is_zero() {
+        Err("expected more than nothing".to_owned())
+    } else {
+        Ok(duration)
     }
 }
-
-/// More than anybody waits; keeps sums of times far from overflow.
-const LONGEST: Duration = Duration::from_secs(1_000 * 3_600);
 
 /// A duration for people: `4.2 s`, `3 min 20 s`, `2 h 5 min`.
 pub(crate) fn show(duration: Duration) -> String {
