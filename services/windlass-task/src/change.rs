@@ -4,7 +4,7 @@ use crate::epoch::{Generation, Token};
 use crate::event::{Event, EventType};
 use crate::feed::TaskUpdate;
 use crate::id::{TaskId, TaskKey};
-use crate::record::{Concat, Creation, Finish, Record, Segment};
+use crate::record::{Answer, Concat, Creation, Finish, Record, Segment};
 use crate::status::{IllegalTransition, Trigger, transition};
 use crate::store::{Cause, Commit, Entry, Expected, Tombstone};
 use crate::time::UnixMillis;
@@ -57,6 +57,8 @@ pub enum Change {
     },
     /// The whole must have these digests, a `Repr-Digest` field value.
     DemandDigest(String),
+    /// How the verdict that follows in the same commit is told.
+    Answer(Box<Answer>),
 }
 
 /// The verdict over a whole upload.
@@ -272,6 +274,13 @@ impl Draft {
                     _ => return Err(Refusal::Digest),
                 }
             }
+            Change::Answer(answer) => {
+                let record = self.record()?;
+                if record.finish != Finish::VerdictPending {
+                    return Err(Refusal::Verdict);
+                }
+                record.answer = Some(answer.clone());
+            }
             Change::Pause => self.step(Trigger::Pause)?,
             Change::Resume => self.step(Trigger::Resume)?,
             Change::Fail { reason } => {
@@ -302,7 +311,9 @@ impl Draft {
     fn bury(&mut self, cause: Cause, kind: EventType, now: UnixMillis) -> Result<(), Refusal> {
         let record = self.record()?;
         record.sequence += 1;
-        let event = Event::of(kind, record, now, None);
+        let mut event = Event::of(kind, record, now, None);
+        // Whoever hears of it can ask nobody any more.
+        event.data.metadata = record.metadata.clone();
         let tombstone = Tombstone::of(record, cause, now);
         self.entry = Some(Entry::Gone(Box::new(tombstone)));
         self.events.push(event);

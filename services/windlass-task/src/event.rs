@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::id::{TaskId, TaskKey, Tenant};
+use crate::metadata::Metadata;
 use crate::record::Record;
 use crate::time::UnixMillis;
 
@@ -85,6 +86,9 @@ pub struct Event {
     pub traceparent: Option<String>,
     /// [`EVENT_VERSION`] of its writer.
     pub v: u32,
+    /// Set on delivery: an event of the task before this one was given up for this group of listeners.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub gap: bool,
     /// What the event says of the task.
     pub data: EventData,
 }
@@ -111,6 +115,9 @@ pub struct EventData {
     /// The file's name, if the client gave one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// What the client said of its file; only where the task is gone with the event.
+    #[serde(default, skip_serializing_if = "Metadata::is_empty")]
+    pub metadata: Metadata,
     /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -132,6 +139,7 @@ impl Event {
             sequence: record.sequence,
             traceparent,
             v: EVENT_VERSION,
+            gap: false,
             data: EventData {
                 task_id: id.clone(),
                 owner: record.owner.clone(),
@@ -140,6 +148,7 @@ impl Event {
                 offset: record.offset(),
                 length: record.length,
                 partial: matches!(record.concat, Some(crate::record::Concat::Partial { .. })),
+                metadata: Metadata::default(),
                 name: record.metadata.filename().map(str::to_owned),
                 reason: match &record.finish {
                     crate::record::Finish::Refused { reason } => Some(reason.clone()),

@@ -105,6 +105,11 @@ impl Metadata {
             .filter(|text| !text.is_empty())
     }
 
+    /// The pairs in their order.
+    pub fn pairs(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.pairs.iter().map(|(key, value)| (&**key, &**value))
+    }
+
     /// The file's name as its owner knows it: for display, never a path.
     #[must_use]
     pub fn filename(&self) -> Option<&str> {

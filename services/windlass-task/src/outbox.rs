@@ -1,14 +1,19 @@
 //! Durable events on their way to those who listen: written with the change that caused them, delivered at least
 //! once, in order for each task, to each group on its own.
 
+mod lanes;
+
 use std::sync::Arc;
 use std::time::Duration;
+
+pub use lanes::{Bounds, Lanes, run_lanes};
 
 use async_trait::async_trait;
 use tokio::sync::Notify;
 
 use crate::event::Event;
 use crate::store::Error;
+use crate::time::UnixMillis;
 
 /// How many events a worker reads at once.
 const BATCH: usize = 64;
@@ -21,6 +26,19 @@ const RETRY_MAX: Duration = Duration::from_secs(30);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position(pub u64);
 
+/// An event that is held back for a group.
+#[derive(Debug, Clone)]
+pub struct Held {
+    /// Where it stood.
+    pub position: Position,
+    /// Since when, by the store's clock.
+    pub since: UnixMillis,
+    /// Whether it was given up; the next event of its task carries `gap` then.
+    pub lost: bool,
+    /// The event.
+    pub event: Event,
+}
+
 /// Where committed events wait. A group that has joined gets every event after its joining, across restarts; an
 /// event is kept until every group has acknowledged it.
 #[async_trait]
@@ -30,6 +48,12 @@ pub trait Outbox: Send + Sync + 'static {
     /// # Errors
     /// [`Error`] when the store does not answer.
     async fn join(&self, group: &'static str) -> Result<(), Error>;
+
+    /// Makes `group` unknown: nothing is kept for it any more but what is held back. Idempotent.
+    ///
+    /// # Errors
+    /// [`Error`] when the store does not answer.
+    async fn leave(&self, group: &'static str) -> Result<(), Error>;
 
     /// The oldest events that `group` has not acknowledged, in order, at most `limit`.
     ///
@@ -42,6 +66,26 @@ pub trait Outbox: Send + Sync + 'static {
     /// # Errors
     /// [`Error`] when the store does not answer.
     async fn acknowledge(&self, group: &'static str, through: Position) -> Result<(), Error>;
+
+    /// Takes an unacknowledged event out of `group`'s way: it is kept for it whatever is acknowledged, until it is
+    /// let go. Idempotent.
+    ///
+    /// # Errors
+    /// [`Error`] when the store does not answer.
+    async fn hold_back(&self, group: &'static str, position: Position) -> Result<(), Error>;
+
+    /// The events that are held back for `group`, in order, at most `limit`.
+    ///
+    /// # Errors
+    /// [`Error`] when the store does not answer.
+    async fn held(&self, group: &'static str, limit: usize) -> Result<Vec<Held>, Error>;
+
+    /// Ends the holding back of an event: it was delivered, or, with `lost`, given up. What was given up stays to be
+    /// looked at, and is found by [`Outbox::held`], until it is let go once more.
+    ///
+    /// # Errors
+    /// [`Error`] when the store does not answer.
+    async fn let_go(&self, group: &'static str, position: Position, lost: bool) -> Result<(), Error>;
 
     /// Rung after each commit that left an event.
     fn bell(&self) -> Arc<Notify>;
@@ -118,6 +162,7 @@ async fn deliver_batch(outbox: &dyn Outbox, subscriber: &dyn Subscriber) -> Resu
 struct Backoff(u32);
 
 impl Backoff {
+    /// The wait before the next try.
     fn next(&mut self) -> Duration {
         let ceiling = RETRY_MIN.saturating_mul(1 << self.0.min(16)).min(RETRY_MAX);
         self.0 += 1;

@@ -1,5 +1,6 @@
 //! The record of one upload and the figures that are derived from it.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -98,6 +99,21 @@ pub struct Segment {
     pub kind: SegmentKind,
 }
 
+/// How somebody who was asked for the verdict wants the client to be told of it. Stored with the verdict, so that it
+/// is told the same way each time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answer {
+    /// The status code of the client's protocol, if not the usual one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// The words.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub body: String,
+    /// Further fields by their names.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub fields: BTreeMap<String, String>,
+}
+
 /// The record of one upload.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
@@ -137,6 +153,9 @@ pub struct Record {
     pub stream_epoch: StreamEpoch,
     /// How far finishing has come.
     pub finish: Finish,
+    /// How the verdict is told, where somebody worded it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer: Option<Box<Answer>>,
     /// What admits a writer without a token; `None` where a token is demanded.
     pub write_key: Option<WriteKeyHash>,
     /// Its part in a concatenation.
@@ -207,6 +226,7 @@ impl Record {
             } else {
                 Finish::Open
             },
+            answer: None,
             write_key: creation.write_key,
             concat: creation.concat,
             digest: creation.digest,
@@ -348,6 +368,13 @@ pub(crate) mod tests {
             record.status = Status::Completed;
             prop_assert_eq!((record.offset(), record.progress(), record.remaining()), (length, 100, Some(0)));
         }
+    }
+
+    #[test]
+    fn a_record_without_an_answer_reads_as_before_there_were_any() {
+        let record = Record::create(creation(Some(1)), UnixMillis(7));
+        let text = serde_json::to_string(&record).unwrap();
+        assert!(!text.contains("answer"), "{text}");
     }
 
     #[test]

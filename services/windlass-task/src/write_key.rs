@@ -37,7 +37,9 @@ impl WriteKey {
 pub struct WriteKeyHash(String);
 
 impl WriteKeyHash {
-    fn of(text: &str) -> Self {
+    /// The hash of a key's text: one of ours, or a foreign secret that serves as one.
+    #[must_use]
+    pub fn of(text: &str) -> Self {
         Self(URL_SAFE_NO_PAD.encode(Sha256::digest(text.as_bytes())))
     }
 

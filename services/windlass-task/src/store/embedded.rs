@@ -21,7 +21,7 @@ use crate::epoch::Generation;
 use crate::event::Event;
 use crate::feed::Feed;
 use crate::id::{Alias, Owner, TaskId, TaskKey, Tenant};
-use crate::outbox::{Outbox, Position};
+use crate::outbox::{Held, Outbox, Position};
 use crate::time::UnixMillis;
 
 /// How many requests may wait for the thread; beyond it, callers wait for a place.
@@ -157,12 +157,34 @@ impl Outbox for EmbeddedStore {
         self.ask(|reply| Request::Join { group, reply }).await
     }
 
+    async fn leave(&self, group: &'static str) -> Result<(), Error> {
+        self.ask(|reply| Request::Leave { group, reply }).await
+    }
+
     async fn read(&self, group: &'static str, limit: usize) -> Result<Vec<(Position, Event)>, Error> {
         self.ask(|reply| Request::Read { group, limit, reply }).await
     }
 
     async fn acknowledge(&self, group: &'static str, through: Position) -> Result<(), Error> {
         self.ask(|reply| Request::Acknowledge { group, through, reply }).await
+    }
+
+    async fn hold_back(&self, group: &'static str, position: Position) -> Result<(), Error> {
+        self.ask(|reply| Request::HoldBack { group, position, reply }).await
+    }
+
+    async fn held(&self, group: &'static str, limit: usize) -> Result<Vec<Held>, Error> {
+        self.ask(|reply| Request::Held { group, limit, reply }).await
+    }
+
+    async fn let_go(&self, group: &'static str, position: Position, lost: bool) -> Result<(), Error> {
+        self.ask(|reply| Request::LetGo {
+            group,
+            position,
+            lost,
+            reply,
+        })
+        .await
     }
 
     fn bell(&self) -> Arc<Notify> {

@@ -11,7 +11,7 @@ use crate::catalogue::Listed;
 use crate::epoch::Generation;
 use crate::event::Event;
 use crate::id::{Alias, Owner, TaskId, TaskKey, Tenant};
-use crate::outbox::Position;
+use crate::outbox::{Held, Position};
 use crate::record::RECORD_VERSION;
 use crate::store::{Entry, Error};
 use crate::time::UnixMillis;
@@ -42,6 +42,15 @@ const SCHEMA: &str = "
     CREATE INDEX catalogue_owner ON catalogue (tenant, owner, time, id);
     CREATE TABLE generation (generation INTEGER NOT NULL);
     INSERT INTO generation VALUES (1);
+";
+
+/// What later builds added; an older build does not know these tables and leaves them alone, so the layout's version
+/// stays.
+const ADDITIONS: &str = "
+    CREATE TABLE IF NOT EXISTS outbox_held (
+        name TEXT NOT NULL, position INTEGER NOT NULL, since INTEGER NOT NULL, lost INTEGER NOT NULL, event TEXT NOT NULL,
+        PRIMARY KEY (name, position)
+    ) WITHOUT ROWID;
 ";
 
 pub(super) struct Database {
@@ -95,6 +104,7 @@ impl Database {
             SCHEMA_VERSION => {}
             version => return Err(Error::ReadSchema { version }),
         }
+        connection.execute_batch(ADDITIONS).map_err(failed("create"))?;
         connection.set_prepared_statement_cache_capacity(32);
         let generation = connection
             .query_row("SELECT generation FROM generation", (), |row| row.get::<_, i64>(0))
@@ -243,6 +253,11 @@ impl Database {
         .map(drop)
     }
 
+    pub(super) fn leave(&self, group: &str) -> Result<(), Error> {
+        self.run("write to", "DELETE FROM outbox_group WHERE name = ?1", params![group])
+            .map(drop)
+    }
+
     pub(super) fn read(&self, group: &str, limit: usize) -> Result<Vec<(Position, Event)>, Error> {
         let rows = self.collect(
             "SELECT position, event FROM outbox
@@ -270,6 +285,50 @@ impl Database {
             (),
         )
         .map(drop)
+    }
+
+    pub(super) fn hold_back(&self, group: &str, position: Position, now: UnixMillis) -> Result<(), Error> {
+        self.run(
+            "write to",
+            "INSERT INTO outbox_held SELECT ?1, position, ?3, 0, event FROM outbox WHERE position = ?2
+             ON CONFLICT DO NOTHING",
+            params![group, clamp(position.0), clamp(now.0)],
+        )
+        .map(drop)
+    }
+
+    pub(super) fn held(&self, group: &str, limit: usize) -> Result<Vec<Held>, Error> {
+        let rows = self.collect(
+            "SELECT position, since, lost, event FROM outbox_held WHERE name = ?1 ORDER BY position LIMIT ?2",
+            params![group, limit_of(limit)],
+            |row| {
+                Ok((
+                    row.get::<_, i64>(0)?,
+                    row.get::<_, i64>(1)?,
+                    row.get(2)?,
+                    row.get::<_, String>(3)?,
+                ))
+            },
+        )?;
+        rows.into_iter()
+            .map(|(position, since, lost, text)| {
+                Ok(Held {
+                    position: Position(position.unsigned_abs()),
+                    since: UnixMillis(since.unsigned_abs()),
+                    lost,
+                    event: serde_json::from_str(&text).map_err(|source| Error::ReadEvent { source })?,
+                })
+            })
+            .collect()
+    }
+
+    pub(super) fn let_go(&self, group: &str, position: Position, lost: bool) -> Result<(), Error> {
+        let sql = if lost {
+            "UPDATE outbox_held SET lost = 1 WHERE name = ?1 AND position = ?2"
+        } else {
+            "DELETE FROM outbox_held WHERE name = ?1 AND position = ?2"
+        };
+        self.run("write to", sql, params![group, clamp(position.0)]).map(drop)
     }
 
     pub(super) fn list_add(&self, event: &Event) -> Result<(), Error> {

@@ -11,7 +11,7 @@ use crate::change::{Denial, decide};
 use crate::event::{Event, EventType};
 use crate::feed::{Feed, TaskUpdate};
 use crate::id::{Alias, Owner, TaskId, TaskKey, Tenant};
-use crate::outbox::Position;
+use crate::outbox::{Held, Position};
 use crate::store::{Commit, Entry, Error, Outcome};
 use crate::time::UnixMillis;
 
@@ -48,6 +48,10 @@ pub(super) enum Request {
         group: &'static str,
         reply: Reply<()>,
     },
+    Leave {
+        group: &'static str,
+        reply: Reply<()>,
+    },
     Read {
         group: &'static str,
         limit: usize,
@@ -56,6 +60,22 @@ pub(super) enum Request {
     Acknowledge {
         group: &'static str,
         through: Position,
+        reply: Reply<()>,
+    },
+    HoldBack {
+        group: &'static str,
+        position: Position,
+        reply: Reply<()>,
+    },
+    Held {
+        group: &'static str,
+        limit: usize,
+        reply: Reply<Vec<Held>>,
+    },
+    LetGo {
+        group: &'static str,
+        position: Position,
+        lost: bool,
         reply: Reply<()>,
     },
     Catalogue {
@@ -154,8 +174,19 @@ impl Worker {
             Request::Due { limit, reply } => later(database.due((self.clock)(), limit), reply),
             Request::Forget { key, reply } => later(self.forget(&key), reply),
             Request::Join { group, reply } => later(database.join(group), reply),
+            Request::Leave { group, reply } => later(database.leave(group), reply),
             Request::Read { group, limit, reply } => later(database.read(group, limit), reply),
             Request::Acknowledge { group, through, reply } => later(database.acknowledge(group, through), reply),
+            Request::HoldBack { group, position, reply } => {
+                later(database.hold_back(group, position, (self.clock)()), reply)
+            }
+            Request::Held { group, limit, reply } => later(database.held(group, limit), reply),
+            Request::LetGo {
+                group,
+                position,
+                lost,
+                reply,
+            } => later(database.let_go(group, position, lost), reply),
             Request::Catalogue { event, reply } => later(self.catalogue(&event), reply),
             Request::List {
                 tenant,
