@@ -19,10 +19,11 @@ use windlass_task::{Commit, Entry, Expected, Finish, Outcome, Record, Status, Un
 use crate::error::Error;
 use crate::finish::{self, Whole};
 use crate::holder::{Hold, Release};
+use crate::hooks::{Asked, Receiving, Turn};
 use crate::service::{Upload, failure, patiently};
 use crate::storage::{Manifest, Writer};
 use crate::tus::{Admission, Rejection};
-use crate::upkeep;
+use crate::{upkeep, verdict};
 
 /// What a body consists of.
 #[derive(Debug)]
@@ -63,6 +64,9 @@ pub(crate) struct Session {
     /// Whether the client wants the whole upload's SHA-256, and what came of it.
     digest_wanted: bool,
     digest: Option<String>,
+    /// On whose behalf hooks are asked, and whether the request waits for their word.
+    asked: Asked,
+    waiting: bool,
     /// Bytes taken since the last checkpoint, and when the first of them came.
     unsaved: u64,
     due: Option<Instant>,
@@ -120,6 +124,8 @@ impl Session {
             finishing: true,
             digest_wanted: false,
             digest: None,
+            asked: Asked::default(),
+            waiting: true,
             unsaved: 0,
             due: None,
         })
@@ -153,7 +159,13 @@ impl Session {
             Err(error @ Error::Reject(_)) => Err(error),
             // The writer is broken, or there is nothing left to write to: saving would fail too.
             Err(error @ (Error::UseStorage(_) | Error::UseStore(_) | Error::ReachUpload { .. })) => Err(error),
+            Err(Error::StopByHook { answer }) => {
+                self.invalidate().await?;
+                Err(Error::StopByHook { answer })
+            }
             Err(error) => {
+                // Another request may want the upload: the verdict comes without this one.
+                self.waiting = false;
                 self.save().await?;
                 Err(self.as_it_stands(error))
             }
@@ -182,6 +194,11 @@ impl Session {
             },
             other => other,
         }
+    }
+
+    /// Names the request to whoever is asked or told by a hook.
+    pub(crate) fn on_behalf_of(&mut self, asked: &Asked) {
+        self.asked = asked.clone();
     }
 
     /// Leaves the verdict to a later request, although all bytes may be there after this one.
@@ -231,7 +248,7 @@ impl Session {
     /// With the words of the verdict, when that is a refusal.
     pub(crate) fn into_record(self) -> Result<Record, Error> {
         match &self.record.finish {
-            Finish::Refused { reason } => Err(Rejection::Failed { reason: reason.clone() }.into()),
+            Finish::Refused { .. } => Err(Error::refused(&self.record, None)),
             Finish::Open | Finish::VerdictPending | Finish::Accepted => Ok(self.record),
         }
     }
@@ -246,6 +263,7 @@ impl Session {
         let mut trailers = None;
         let mut body = pin!(body);
         let mut draining = pin!(upload.parts.shutdown.draining());
+        let mut receiving = Receiving::new(&upload, self.record.received);
         let (mut skip, mut room) = (admission.skip, admission.room);
         loop {
             let idle = upload.config.idle_timeout;
@@ -254,6 +272,15 @@ impl Session {
                 piece = tokio::time::timeout(idle, body.next()) => piece,
                 reason = self.hold.asked() => return Err(self.released(reason)),
                 () = &mut draining => return Err(Error::Drain),
+                turn = receiving.turn() => match turn {
+                    Turn::Stop(answer) => return Err(Error::StopByHook { answer }),
+                    Turn::Tell => {
+                        if self.recorded {
+                            receiving.tell(&upload, &self.record, &self.asked);
+                        }
+                        continue;
+                    }
+                },
                 () = at(due) => {
                     self.save().await?;
                     continue;
@@ -312,8 +339,12 @@ impl Session {
             .filter(|length| *length == checkpoint.received && self.finishing);
         let unfinished = matches!(self.record.finish, Finish::Open | Finish::VerdictPending);
         let mut changes = std::mem::take(&mut self.lead);
+        // Steps of their own where somebody else is asked, or an earlier asking came to no end.
+        let asking = finished.is_some()
+            && unfinished
+            && (self.upload.asks_before_finish() || self.recorded && self.record.finish == Finish::VerdictPending);
         let verdict = match finished {
-            Some(length) if unfinished => {
+            Some(length) if unfinished && !asking => {
                 let demand = |change: &Change| match change {
                     Change::DemandDigest(text) => Some(text.clone()),
                     _ => None,
@@ -344,6 +375,30 @@ impl Session {
             self.commit(changes).await?;
             self.upload.metrics.checkpoint(advance);
         }
+        if asking { self.settle().await } else { Ok(()) }
+    }
+
+    /// Gets the verdict from whoever gives it, as long as nobody else wants the upload.
+    async fn settle(&mut self) -> Result<(), Error> {
+        let (upload, key) = (Arc::clone(&self.upload), self.record.key.clone());
+        let asking = verdict::ask(&upload, &key, self.asked.clone(), self.digest_wanted);
+        if !self.waiting {
+            return Ok(());
+        }
+        let record = tokio::select! {
+            judged = asking.wait(&upload, &key) => judged?,
+            reason = self.hold.asked() => return Err(self.released(reason)),
+            () = upload.parts.shutdown.draining() => return Err(Error::Drain),
+        };
+        if self.digest_wanted {
+            let completion = patiently!(upload, upload.storage().read_completion(&key))?;
+            self.digest = completion.and_then(|completion| completion.digest);
+        }
+        self.expected = Expected::Holder {
+            token: record.token,
+            received: record.received,
+        };
+        self.record = record;
         Ok(())
     }
 
@@ -443,11 +498,13 @@ async fn unpause(upload: &Upload, record: Record) -> Result<Record, Error> {
     }
 }
 
-/// Reads the body of an append to an upload of `length` bytes that are all there: it may have no byte.
+/// Reads the body of an append to an upload of `length` bytes that are all there: it may have no byte but the `known`
+/// last ones, which were held back when the client asked.
 pub(crate) async fn take_nothing<E>(
     upload: &Upload,
     body: impl Stream<Item = Result<Piece, E>>,
     length: u64,
+    mut known: u64,
 ) -> Result<(), Error> {
     let idle = upload.config.idle_timeout;
     let mut body = pin!(body);
@@ -457,7 +514,7 @@ pub(crate) async fn take_nothing<E>(
             Ok(None) => return Ok(()),
             Ok(Some(Err(_))) => return Err(Error::ReadBody),
             Ok(Some(Ok(Piece::Trailers(_)))) => {}
-            Ok(Some(Ok(Piece::Bytes(piece)))) if piece.is_empty() => {}
+            Ok(Some(Ok(Piece::Bytes(piece)))) if piece.len() as u64 <= known => known -= piece.len() as u64,
             Ok(Some(Ok(_))) => return Err(Rejection::BeyondLength { length }.into()),
         }
     }

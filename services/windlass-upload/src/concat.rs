@@ -6,31 +6,35 @@
 //! gone on with, or expires and disowns its parts.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use windlass_task::change::{Change, Refusal};
 use windlass_task::record::Creation;
 use windlass_task::{
-    Commit, Concat, Entry, Expected, Outcome, Principal, Record, Segment, Status, TaskId, TaskKey, UnixMillis,
+    Commit, Concat, Entry, Expected, Finish, Outcome, Principal, Record, Segment, Status, TaskId, TaskKey, UnixMillis,
 };
 
 use crate::error::Error;
 use crate::finish::{self, Whole};
+use crate::hooks::Asked;
 use crate::location::Target;
 use crate::service::{Upload, failure, patiently};
 use crate::storage::Manifest;
 use crate::tus::Rejection;
+use crate::verdict;
 
 /// A final upload waits for parts that are still being uploaded, so it lives longer than they do.
 const LIFETIMES: u32 = 7;
 
 /// Creates the final upload of the parts at `urls`, joined at once when all are complete.
 pub(crate) async fn create_final(
-    upload: &Upload,
+    upload: &Arc<Upload>,
     principal: &Principal,
     mut creation: Creation,
     urls: &[String],
     header: String,
     host: Option<&str>,
+    asked: &Asked,
 ) -> Result<Record, Error> {
     let mut parts = Vec::with_capacity(urls.len());
     for (index, url) in urls.iter().enumerate() {
@@ -42,6 +46,7 @@ pub(crate) async fn create_final(
         parts: parts.clone(),
         header,
     });
+    upload.ask_before_creation(&mut creation, asked, None).await?;
     let key = creation.key.clone();
     let manifest = Manifest::of(&creation, UnixMillis::now());
     patiently!(upload, upload.storage().write_manifest(&manifest))?;
@@ -61,7 +66,13 @@ pub(crate) async fn create_final(
             other => return Err(failure(other)),
         }
     }
-    Ok(join(upload, &key).await?.unwrap_or(record))
+    let joined = join(upload, &key, asked).await?.unwrap_or(record);
+    if joined.finish != Finish::VerdictPending {
+        return Ok(joined);
+    }
+    verdict::ask(upload, &key, asked.clone(), false)
+        .wait(upload, &key)
+        .await
 }
 
 /// A partial upload that the caller may write to, by its URL on this server; `None` when it is no such thing.
@@ -108,7 +119,7 @@ fn parse_url(url: &str, public_url: Option<&str>, host: Option<&str>) -> Option<
 }
 
 /// Completes a final upload whose parts are all complete. `None` while some are not, or when it is not to be joined.
-pub(crate) async fn join(upload: &Upload, key: &TaskKey) -> Result<Option<Record>, Error> {
+pub(crate) async fn join(upload: &Arc<Upload>, key: &TaskKey, asked: &Asked) -> Result<Option<Record>, Error> {
     let Some(Entry::Live(record)) = patiently!(upload, upload.store().load(key))? else {
         return Ok(None);
     };
@@ -116,6 +127,10 @@ pub(crate) async fn join(upload: &Upload, key: &TaskKey) -> Result<Option<Record
         return Ok(None);
     };
     if record.status.is_final() {
+        return Ok(Some(*record));
+    }
+    if record.finish == Finish::VerdictPending {
+        verdict::ask(upload, key, asked.clone(), false);
         return Ok(Some(*record));
     }
     let mut segments = Vec::new();
@@ -134,14 +149,18 @@ pub(crate) async fn join(upload: &Upload, key: &TaskKey) -> Result<Option<Record
             Some(Entry::Live(_) | Entry::Gone(_)) | None => return fail(upload, *record).await.map(Some),
         }
     }
-    let whole = Whole {
-        key,
-        length,
-        segments: &segments,
-        demanded: record.digest.as_deref(),
-        wanted: false,
+    let verdict = if upload.asks_before_finish() {
+        None
+    } else {
+        let whole = Whole {
+            key,
+            length,
+            segments: &segments,
+            demanded: record.digest.as_deref(),
+            wanted: false,
+        };
+        Some(finish::decide(upload, whole).await?.verdict)
     };
-    let verdict = finish::decide(upload, whole).await?.verdict;
     let mut changes = vec![Change::DeclareLength(length)];
     if length > 0 {
         changes = vec![
@@ -152,7 +171,7 @@ pub(crate) async fn join(upload: &Upload, key: &TaskKey) -> Result<Option<Record
             Change::DeclareLength(length),
         ];
     }
-    changes.push(Change::Finish(verdict));
+    changes.extend(verdict.map(Change::Finish));
     let expected = Expected::Holder {
         token: record.token,
         received: record.received,
@@ -164,7 +183,13 @@ pub(crate) async fn join(upload: &Upload, key: &TaskKey) -> Result<Option<Record
         traceparent: None,
     };
     match upload.commit(commit).await? {
-        Outcome::Committed(Entry::Live(record)) => Ok(Some(*record)),
+        Outcome::Committed(Entry::Live(record)) => {
+            if record.finish == Finish::VerdictPending {
+                // Not waited for here: whoever completes a part does not wait for the whole's verdict.
+                verdict::ask(upload, key, asked.clone(), false);
+            }
+            Ok(Some(*record))
+        }
         // Somebody else joined it in the meantime.
         Outcome::Conflict(Some(Entry::Live(record))) => Ok(Some(*record)),
         Outcome::Refused(Refusal::Verdict | Refusal::Transition(_), Some(Entry::Live(record))) => Ok(Some(*record)),
@@ -192,7 +217,7 @@ fn shifted(segment: &Segment, by: u64) -> Segment {
 }
 
 /// Joins what has waited for a part that is complete now. If this process dies first, the part's event does it.
-pub(crate) async fn part_advanced(upload: &Upload, part: &Record) {
+pub(crate) async fn part_advanced(upload: &Arc<Upload>, part: &Record) {
     let Some(Concat::Partial { adopted_by }) = &part.concat else {
         return;
     };
@@ -204,7 +229,7 @@ pub(crate) async fn part_advanced(upload: &Upload, part: &Record) {
             tenant: part.key.tenant.clone(),
             id: id.clone(),
         };
-        if let Err(error) = join(upload, &key).await {
+        if let Err(error) = Box::pin(join(upload, &key, &Asked::default())).await {
             tracing::warn!(task = %id, error = &error as &dyn std::error::Error, "a concatenation has to wait");
         }
     }

@@ -5,6 +5,8 @@ use std::time::Duration;
 use serde::Deserialize;
 use windlass_serve::config::Time;
 
+use crate::hooks;
+
 /// The `upload` section of a configuration file. Times are texts such as `500ms`, `15s`, `5m`, `24h`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
@@ -27,6 +29,8 @@ pub struct Config {
     pub origin: String,
     /// Whether acknowledged bytes also survive a power cut; each checkpoint then waits for the disk.
     pub survive_power_cut: bool,
+    /// Who is asked and told of what happens to uploads; nobody when absent.
+    pub hooks: Option<hooks::Settings>,
 }
 
 impl Default for Config {
@@ -45,6 +49,7 @@ impl Default for Config {
             public_url: None,
             origin: "local".to_owned(),
             survive_power_cut: false,
+            hooks: None,
         }
     }
 }
@@ -58,6 +63,9 @@ pub enum Error {
     /// The public URL is not one.
     #[error("upload.publicUrl must begin with http:// or https:// and have no query")]
     ParsePublicUrl,
+    /// The hooks cannot be.
+    #[error(transparent)]
+    ReadHooks(#[from] hooks::settings::Error),
     /// A time or size is zero.
     #[error("upload.{name} must not be 0")]
     RequirePositive {
@@ -91,6 +99,9 @@ impl Config {
             if is_zero {
                 return Err(Error::RequirePositive { name });
             }
+        }
+        if let Some(hooks) = &self.hooks {
+            hooks.validate()?;
         }
         if let Some(url) = &self.public_url {
             let web = url.starts_with("https://") || url.starts_with("http://");

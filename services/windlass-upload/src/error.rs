@@ -1,15 +1,18 @@
 //! Every way in which a request to the upload service can end badly, and the one map to status and code.
 
+mod words;
+
 use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use windlass_serve::Problem;
 use windlass_task::store::Cause;
+use windlass_task::{Answer, Finish, Record};
 
 use crate::tus::Rejection;
 use crate::tus::response::{TUS_VERSION, UPLOAD_OFFSET};
-use crate::{form, ietf, storage, tus};
+use crate::{form, hooks, ietf, storage, tus};
 
 /// Why a request was not done.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +55,26 @@ pub enum Error {
         /// Where the upload stood when it was given up.
         offset: u64,
     },
+    /// A hook refused what was asked, with words of its own.
+    #[error("the server's hook refused this")]
+    RefuseByHook {
+        /// The words.
+        answer: Box<Answer>,
+        /// The row of an IETF request's version, and whether this is its final response.
+        ietf: Option<(&'static ietf::Row, bool)>,
+    },
+    /// A hook wants the running upload to be ended.
+    #[error("the server's hook stopped the upload")]
+    StopByHook {
+        /// The words.
+        answer: Box<Answer>,
+    },
+    /// A hook whose word is needed was not heard.
+    #[error("the server's hook gives no usable answer now")]
+    AskHook(#[from] hooks::Failure),
+    /// Every byte is there, and nobody has said yet whether the upload is accepted.
+    #[error("the verdict on the upload is not there yet")]
+    AwaitVerdict,
     /// The owner paused the upload while this request ran.
     #[error("the upload was paused by its owner")]
     ContinuePaused {
@@ -104,6 +127,7 @@ impl Error {
                 error,
                 windlass_task::store::Error::ReadVersion { .. } | windlass_task::store::Error::ReadEntry { .. }
             ),
+            Self::UseStorage(storage::Error::CreateDocument { .. }) => false,
             Self::UseStorage(_) | Self::ConfirmCheckpoint => true,
             Self::Reject(_)
             | Self::RejectIetf { .. }
@@ -113,6 +137,10 @@ impl Error {
             | Self::Permit
             | Self::HoldUpload { .. }
             | Self::KeepUpload { .. }
+            | Self::RefuseByHook { .. }
+            | Self::StopByHook { .. }
+            | Self::AskHook(_)
+            | Self::AwaitVerdict
             | Self::ContinuePaused { .. }
             | Self::AwaitBody { .. }
             | Self::ReadBody
@@ -154,6 +182,21 @@ impl Error {
             Self::Permit => (StatusCode::FORBIDDEN, "upload_not_permitted", None, None),
             Self::HoldUpload { retry_after } => (StatusCode::LOCKED, "upload_contended", None, Some(*retry_after)),
             Self::KeepUpload { offset } => (StatusCode::LOCKED, "upload_taken_over", Some(*offset), Some(RETRY_SOON)),
+            Self::RefuseByHook { .. } | Self::StopByHook { .. } => {
+                (StatusCode::BAD_REQUEST, "hook_refused", None, None)
+            }
+            Self::AskHook(_) => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "hook_unavailable",
+                None,
+                Some(RETRY_SOON),
+            ),
+            Self::AwaitVerdict => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "verdict_pending",
+                None,
+                Some(RETRY_SOON),
+            ),
             Self::ContinuePaused { offset } => (StatusCode::CONFLICT, "paused", Some(*offset), None),
             Self::AwaitBody { .. } => (StatusCode::REQUEST_TIMEOUT, "body_idle", None, None),
             Self::ReadBody => (StatusCode::BAD_REQUEST, "body_incomplete", None, None),
@@ -188,6 +231,25 @@ impl Error {
         }
     }
 
+    /// The refusal that is stored with an upload, told as whoever gave it worded it.
+    pub(crate) fn refused(record: &Record, row: Option<&'static ietf::Row>) -> Self {
+        let reason = match &record.finish {
+            Finish::Refused { reason } => reason.clone(),
+            Finish::Open | Finish::VerdictPending | Finish::Accepted => String::new(),
+        };
+        match (&record.answer, row) {
+            (Some(answer), row) => Self::RefuseByHook {
+                answer: answer.clone(),
+                ietf: row.map(|row| (row, true)),
+            },
+            (None, Some(row)) => Self::RejectIetf {
+                rejection: ietf::Rejection::Failed { reason },
+                row,
+            },
+            (None, None) => Rejection::Failed { reason }.into(),
+        }
+    }
+
     /// The same failure as a `HEAD` may show it. tus-js-client answers any status but 2xx and 423 by starting again
     /// from zero, so what will pass is always 423 with `Retry-After` (DESIGN section 5).
     pub(crate) fn on_head(self) -> Response {
@@ -199,6 +261,8 @@ impl Error {
         with_retry_after(Problem::new(StatusCode::LOCKED, code, self.to_string()), RETRY_SOON).into_response()
     }
 }
+
+pub(crate) use words::decorate;
 
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
@@ -224,6 +288,8 @@ impl IntoResponse for Error {
             _ => {}
         }
         match self {
+            Self::RefuseByHook { answer, ietf } => words::refuse(problem, &answer, ietf),
+            Self::StopByHook { answer } => words::refuse(problem, &answer, None),
             Self::RejectIetf { rejection, row } => refuse_ietf(problem, &rejection, row),
             _ => problem.into_response(),
         }

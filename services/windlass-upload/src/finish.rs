@@ -33,6 +33,15 @@ pub(crate) struct Decision {
 
 /// Decides over an upload, and makes the verdict durable beside it.
 pub(crate) async fn decide(upload: &Upload, whole: Whole<'_>) -> Result<Decision, Error> {
+    let completion = judge(upload, &whole).await?;
+    upload.storage().write_completion(whole.key, &completion).await?;
+    let Completion { digest, reason, .. } = completion;
+    let verdict = reason.map_or(Verdict::Accept, |reason| Verdict::Refuse { reason });
+    Ok(Decision { verdict, digest })
+}
+
+/// Judges an upload by what it must be, without writing that down.
+pub(crate) async fn judge(upload: &Upload, whole: &Whole<'_>) -> Result<Completion, Error> {
     let demanded = whole
         .demanded
         .and_then(|text| fields::digests(text.as_bytes()))
@@ -44,31 +53,22 @@ pub(crate) async fn decide(upload: &Upload, whole: Whole<'_>) -> Result<Decision
     let found = if algorithms.is_empty() {
         Vec::new()
     } else {
-        compute(upload, &whole, &algorithms).await?
+        compute(upload, whole, &algorithms).await?
     };
     let matches = |expected: &Expected| {
         found
             .iter()
             .any(|own: &Expected| own.algorithm == expected.algorithm && expected.matches(&own.digest))
     };
-    let digest = (!found.is_empty()).then(|| to_field(&found));
-    let (verdict, completion) = if demanded.iter().all(matches) {
-        (
-            Verdict::Accept,
-            Completion {
-                digest: digest.clone(),
-                ..Completion::accepted(whole.length)
-            },
-        )
+    if demanded.iter().all(matches) {
+        Ok(Completion {
+            digest: (!found.is_empty()).then(|| to_field(&found)),
+            ..Completion::accepted(whole.length)
+        })
     } else {
         let reason = "the upload does not have the digest that Repr-Digest states".to_owned();
-        (
-            Verdict::Refuse { reason: reason.clone() },
-            Completion::refused(whole.length, reason),
-        )
-    };
-    upload.storage().write_completion(whole.key, &completion).await?;
-    Ok(Decision { verdict, digest })
+        Ok(Completion::refused(whole.length, reason))
+    }
 }
 
 /// Reads the whole upload back: what is stored is judged, not what was received.

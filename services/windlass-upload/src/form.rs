@@ -16,6 +16,7 @@ use windlass_task::{Metadata, Principal, Protocol, TaskId, TaskKey, WriteKey};
 use self::bounded::HeaderBudget;
 use crate::append::{Piece, Session};
 use crate::error::Error as UploadError;
+use crate::hooks::Asked;
 use crate::location::location;
 use crate::service::Upload;
 use crate::tus::Admission;
@@ -95,6 +96,7 @@ pub(crate) async fn take(
     upload: Arc<Upload>,
     principal: Principal,
     content_type: String,
+    asked: Asked,
     body: Body,
 ) -> Result<Receipt, UploadError> {
     let boundary = multer::parse_boundary(content_type).ok();
@@ -122,7 +124,7 @@ pub(crate) async fn take(
             }
             .into());
         }
-        files.push(take_file(&upload, &principal, name, field).await?);
+        files.push(take_file(&upload, &principal, name, &asked, field).await?);
     }
     if files.is_empty() {
         return Err(Error::FindFile.into());
@@ -134,6 +136,7 @@ async fn take_file(
     upload: &Arc<Upload>,
     principal: &Principal,
     name: String,
+    asked: &Asked,
     field: multer::Field<'_>,
 ) -> Result<ReceivedFile, UploadError> {
     let media_type = field.content_type().map(|media_type| media_type.to_string());
@@ -149,7 +152,7 @@ async fn take_file(
         tenant: principal.tenant.clone(),
         id: TaskId::generate(&upload.config.origin),
     };
-    let creation = Creation {
+    let mut creation = Creation {
         key: key.clone(),
         owner: principal.owner.clone(),
         protocol: Protocol::Form,
@@ -162,8 +165,10 @@ async fn take_file(
         digest: None,
         aliases: Vec::new(),
     };
+    upload.ask_before_creation(&mut creation, asked, None).await?;
     let hold = upload.holders.try_hold(&key).ok_or(UploadError::FindUpload)?;
     let mut session = Session::create(Arc::clone(upload), hold, creation).await?;
+    session.on_behalf_of(asked);
     let admission = Admission {
         skip: 0,
         declare: None,
@@ -180,6 +185,7 @@ async fn take_file(
         }
         return Err(error);
     }
+    session.into_record()?;
     let location = location(upload.config.public_url.as_deref(), &key, write_key.as_ref());
     Ok(ReceivedFile {
         name,

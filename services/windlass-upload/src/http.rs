@@ -20,6 +20,7 @@ use windlass_task::{Principal, Right};
 use crate::append::Piece;
 use crate::error::Error;
 use crate::form;
+use crate::hooks::Asked;
 use crate::location::Target;
 use crate::service::Upload;
 use crate::tus::{self as tus_protocol, VERSION, response};
@@ -84,6 +85,7 @@ async fn keyed_resource(
 async fn create_uploads(upload: Arc<Upload>, caller: Caller, request: Request) -> Result<Response, Error> {
     let (parts, body) = request.into_parts();
     let method = tus_protocol::meant_method(&parts.method, &parts.headers)?;
+    let asked = Asked::of(&upload, &parts);
     let content_type = parts
         .headers
         .get(header::CONTENT_TYPE)
@@ -93,13 +95,14 @@ async fn create_uploads(upload: Arc<Upload>, caller: Caller, request: Request) -
     if method == Method::POST && !is_tus && form::is_form(content_type) {
         let principal = permitted(&caller)?;
         let content_type = content_type.to_owned();
-        let receipt = apart(&upload, form::take(Arc::clone(&upload), principal, content_type, body)).await?;
+        let work = form::take(Arc::clone(&upload), principal, content_type, asked, body);
+        let receipt = apart(&upload, work).await?;
         return Ok((StatusCode::CREATED, Json(receipt)).into_response());
     }
     if !is_tus && crate::ietf::is_spoken(&parts.headers) && method != Method::OPTIONS {
-        return ietf::create(upload, caller, &method, parts, body).await;
+        return ietf::create(upload, caller, &method, parts, asked, body).await;
     }
-    tus::create(upload, caller, &method, &parts.headers, body).await
+    tus::create(upload, caller, &method, &parts.headers, asked, body).await
 }
 
 async fn use_upload(upload: Arc<Upload>, target: Option<Target>, caller: Caller, request: Request) -> Response {
@@ -108,13 +111,14 @@ async fn use_upload(upload: Arc<Upload>, target: Option<Target>, caller: Caller,
         Ok(method) => method,
         Err(rejection) => return Error::from(rejection).into_response(),
     };
+    let asked = Asked::of(&upload, &parts);
     let is_head = method == Method::HEAD;
     let done = match target {
         Some(target) if method == Method::GET => ietf::get(&upload, &caller, &target, &parts.headers).await,
         Some(target) if is_ietf(&method, &parts.headers) => {
-            ietf::act(upload, caller, target, &method, parts, body).await
+            ietf::act(upload, caller, target, &method, parts, asked, body).await
         }
-        Some(target) => tus::act(upload, caller, target, &method, &parts.headers, body).await,
+        Some(target) => tus::act(upload, caller, target, &method, &parts.headers, asked, body).await,
         None => Err(Error::FindUpload),
     };
     match done {

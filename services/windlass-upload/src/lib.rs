@@ -16,6 +16,7 @@ pub mod error;
 mod finish;
 mod form;
 mod holder;
+pub mod hooks;
 mod http;
 pub mod ietf;
 mod listen;
@@ -26,6 +27,7 @@ mod service;
 pub mod storage;
 pub mod tus;
 mod upkeep;
+mod verdict;
 
 pub use config::Config;
 pub use error::Error;

@@ -9,6 +9,7 @@ use windlass_task::outbox::{self, Subscriber};
 use windlass_task::{Catalogue, Entry, Event, EventType, Status};
 
 use crate::concat;
+use crate::hooks::Delivery;
 use crate::metrics::Metrics;
 use crate::service::Upload;
 
@@ -23,6 +24,7 @@ pub(crate) async fn run(upload: &Arc<Upload>) {
             Arc::new(CatalogueListener(Arc::clone(&upload.parts.catalogue)))
         ),
         outbox::run(outbox(), Arc::new(JoinListener(Arc::clone(upload)))),
+        Delivery::run(upload),
         log_progress(upload),
         count_progress(upload),
     );

@@ -24,6 +24,15 @@ struct Inner {
     takeover_seconds: Histogram,
     events: Family<EventLabels, Counter>,
     progress: Counter,
+    hook_calls: Family<HookLabels, Counter>,
+    hooks_held: Gauge,
+    hooks_given_up: Counter,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct HookLabels {
+    hook: &'static str,
+    outcome: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -48,6 +57,9 @@ impl Metrics {
             takeover_seconds: Histogram::new(bounds),
             events: Family::default(),
             progress: Counter::default(),
+            hook_calls: Family::default(),
+            hooks_held: Gauge::default(),
+            hooks_given_up: Counter::default(),
         };
         let registry = registry.sub_registry_with_prefix("upload");
         registry.register_with_unit(
@@ -83,6 +95,21 @@ impl Metrics {
             "Progress values delivered to this listener",
             inner.progress.clone(),
         );
+        registry.register(
+            "hook_calls",
+            "Calls of the hooks' receiver, by hook and outcome",
+            inner.hook_calls.clone(),
+        );
+        registry.register(
+            "hooks_held",
+            "Hooks that failed and wait to be delivered again",
+            inner.hooks_held.clone(),
+        );
+        registry.register(
+            "hooks_given_up",
+            "Hooks that were not delivered in time and never will be",
+            inner.hooks_given_up.clone(),
+        );
         Self { inner: Arc::new(inner) }
     }
 
@@ -109,6 +136,19 @@ impl Metrics {
             .events
             .get_or_create(&EventLabels { r#type: kind.as_str() })
             .inc();
+    }
+
+    pub(crate) fn hook_called(&self, hook: &'static str, well: bool) {
+        let outcome = if well { "answered" } else { "failed" };
+        self.inner.hook_calls.get_or_create(&HookLabels { hook, outcome }).inc();
+    }
+
+    pub(crate) fn hooks_held(&self, events: usize) {
+        self.inner.hooks_held.set(i64::try_from(events).unwrap_or(i64::MAX));
+    }
+
+    pub(crate) fn hook_given_up(&self) {
+        self.inner.hooks_given_up.inc();
     }
 
     pub(crate) fn progress(&self) {

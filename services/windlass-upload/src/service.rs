@@ -13,9 +13,11 @@ use windlass_task::{
 use crate::config::{self, Config, Validated};
 use crate::error::Error;
 use crate::holder::{Hold, Holders, Refusal};
+use crate::hooks::Hooks;
 use crate::location::{Name, Target};
 use crate::metrics::Metrics;
 use crate::storage::Storage;
+use crate::verdict::Verdicts;
 use crate::{listen, upkeep};
 
 /// The waits between tries of a store that does not answer.
@@ -89,6 +91,8 @@ pub struct Upload {
     pub(crate) parts: Parts,
     pub(crate) holders: Holders,
     pub(crate) metrics: Metrics,
+    pub(crate) hooks: Option<Arc<Hooks>>,
+    pub(crate) verdicts: Verdicts,
 }
 
 impl Upload {
@@ -102,6 +106,11 @@ impl Upload {
             config: config.validate()?,
             parts,
             holders: Holders::new(),
+            hooks: match &config.hooks {
+                Some(settings) => Some(Arc::new(Hooks::new(settings, metrics.clone())?)),
+                None => None,
+            },
+            verdicts: Verdicts::default(),
             metrics,
         }))
     }

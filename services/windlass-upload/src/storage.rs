@@ -53,6 +53,15 @@ pub enum Error {
         #[source]
         source: serde_json::Error,
     },
+    /// A document beside the data cannot be read.
+    #[error("{} cannot be read", path.display())]
+    ReadDocument {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: serde_json::Error,
+    },
     /// A record names a segment that this storage cannot have.
     #[error("segment {key} is not of this storage")]
     FindSegment {
@@ -81,6 +90,15 @@ pub trait Storage: Send + Sync + 'static {
     /// # Errors
     /// [`Error::CreateDocument`] when another verdict is there.
     async fn write_completion(&self, key: &TaskKey, completion: &Completion) -> Result<(), Error>;
+
+    /// The finish verdict beside the data, if it was written.
+    ///
+    /// # Errors
+    /// [`Error`].
+    async fn read_completion(&self, key: &TaskKey) -> Result<Option<Completion>, Error>;
+
+    /// The file that holds a segment, for programs on this machine; none where it is no file.
+    fn path_of(&self, segment: &Segment) -> Option<PathBuf>;
 
     /// A writer that goes on at `record.received`, under the epoch of `record.token`.
     ///

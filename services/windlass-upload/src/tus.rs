@@ -186,6 +186,15 @@ pub fn admit_append(record: &Record, append: &Append, max_size: Option<u64>) -> 
         (None, Some(said)) => Some(said),
         (Some(_) | None, _) => None,
     };
+    let held_back = u64::from(record.withholds_last_byte());
+    if record.status == Status::Completed && append.offset.checked_add(held_back) == Some(record.received) {
+        // The last byte was held back when the client asked; the verdict has come since.
+        return Ok(Admission {
+            skip: held_back,
+            declare: None,
+            room: Some(held_back),
+        });
+    }
     if append.offset != record.offset() {
         return Err(Rejection::Offset {
             expected: record.offset(),

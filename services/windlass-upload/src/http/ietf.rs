@@ -14,8 +14,9 @@ use super::{OtherProtocol, apart, permitted, pieces};
 use crate::append::{Check, Session};
 use crate::digest::{Expected, Hasher};
 use crate::download;
-use crate::error::Error;
+use crate::error::{Error, decorate};
 use crate::holder::Hold;
+use crate::hooks::Asked;
 use crate::ietf::{self, Admitted, Append, Command, Create, Head, Rejection, Row, response};
 use crate::location::{Target, location};
 use crate::service::Upload;
@@ -34,6 +35,7 @@ pub(super) async fn create(
     caller: Caller,
     method: &Method,
     parts: Parts,
+    asked: Asked,
     body: Body,
 ) -> Result<Response, Error> {
     let row = Row::of(&parts.headers);
@@ -47,7 +49,7 @@ pub(super) async fn create(
             let principal = permitted(&caller)?;
             apart(
                 &upload,
-                create_upload(Arc::clone(&upload), principal, create, row, body),
+                create_upload(Arc::clone(&upload), principal, create, row, asked, body),
             )
             .await
         }
@@ -62,6 +64,7 @@ pub(super) async fn act(
     target: Target,
     method: &Method,
     parts: Parts,
+    asked: Asked,
     body: Body,
 ) -> Result<Response, Error> {
     let row = Row::of(&parts.headers);
@@ -78,18 +81,21 @@ pub(super) async fn act(
     match command {
         Command::Retrieve => {
             let work = retrieve(Arc::clone(&upload), principal, target, row);
-            Ok(answer(StatusCode::NO_CONTENT, apart(&upload, work).await?))
+            Ok(respond(StatusCode::NO_CONTENT, apart(&upload, work).await?))
         }
         Command::Append(append) => {
             apart(
                 &upload,
-                append_body(Arc::clone(&upload), principal, target, append, row, body),
+                append_body(Arc::clone(&upload), principal, target, append, row, asked, body),
             )
             .await
         }
         Command::Cancel => {
+            upload
+                .ask_before_termination(&principal, &target, &asked, Some(row))
+                .await?;
             apart(&upload, cancel(Arc::clone(&upload), principal, target)).await?;
-            Ok(answer(StatusCode::NO_CONTENT, HeaderMap::new()))
+            Ok(respond(StatusCode::NO_CONTENT, HeaderMap::new()))
         }
         Command::Create(_) => Err(refused(row)(Rejection::Method)),
     }
@@ -109,7 +115,7 @@ pub(super) async fn get(
     }
     let row = Row::of(headers);
     match apart(upload, retrieve(Arc::clone(upload), principal, target.clone(), row)).await {
-        Ok(headers) => Ok(answer(StatusCode::NO_CONTENT, headers)),
+        Ok(headers) => Ok(respond(StatusCode::NO_CONTENT, headers)),
         Err(Error::Reject(_)) => Err(Error::Download),
         Err(error) => Err(error),
     }
@@ -120,6 +126,7 @@ async fn create_upload(
     principal: Principal,
     create: Create,
     row: &'static Row,
+    asked: Asked,
     body: Body,
 ) -> Result<Response, Error> {
     if upload.parts.shutdown.is_draining() {
@@ -130,7 +137,7 @@ async fn create_upload(
         tenant: principal.tenant,
         id: TaskId::generate(&upload.config.origin),
     };
-    let creation = Creation {
+    let mut creation = Creation {
         key: key.clone(),
         owner: principal.owner,
         protocol: Protocol::Ietf,
@@ -143,16 +150,18 @@ async fn create_upload(
         digest: create.digests.representation.clone(),
         aliases: Vec::new(),
     };
+    let answer = upload.ask_before_creation(&mut creation, &asked, Some(row)).await?;
     let hold = upload.holders.try_hold(&key).ok_or(Error::FindUpload)?;
     let room = create.length.or(upload.config.max_size);
-    let session = Session::create(Arc::clone(&upload), hold, creation).await?;
+    let mut session = Session::create(Arc::clone(&upload), hold, creation).await?;
+    session.on_behalf_of(&asked);
     let turn = Turn {
         complete: create.complete,
         content: create.digests.content,
         wanted: create.digests.wanted,
         row,
     };
-    let mut headers = turn
+    let (mut headers, worded) = turn
         .take(
             session,
             Admission {
@@ -168,7 +177,8 @@ async fn create_upload(
         header::LOCATION,
         HeaderValue::try_from(location).expect("a location is ASCII"),
     );
-    Ok(answer(StatusCode::CREATED, headers))
+    let response = decorate(respond(StatusCode::CREATED, headers), answer.as_ref());
+    Ok(decorate(response, worded.as_deref()))
 }
 
 async fn append_body(
@@ -177,6 +187,7 @@ async fn append_body(
     target: Target,
     append: Append,
     row: &'static Row,
+    asked: Asked,
     body: Body,
 ) -> Result<Response, Error> {
     if upload.parts.shutdown.is_draining() {
@@ -185,7 +196,11 @@ async fn append_body(
     let (hold, record) = hold_own(&upload, &principal, &target).await?;
     let admission = match ietf::admit_append(&record, &append, upload.config.max_size) {
         Ok(Admitted::Take(admission)) => admission,
-        Ok(Admitted::Replay) => return Ok(answer(StatusCode::NO_CONTENT, standing(&upload, &record, row))),
+        Ok(Admitted::Replay) => {
+            let response = respond(StatusCode::NO_CONTENT, standing(&upload, &record, row));
+            return Ok(decorate(response, record.answer.as_deref()));
+        }
+        Err(Rejection::Failed { .. }) => return Err(Error::refused(&record, Some(row))),
         Err(Rejection::Length) => {
             // What contradicts itself cannot be gone on with (section 4.1.3).
             Session::resume(upload, hold, record, ANY_BODY)
@@ -197,6 +212,7 @@ async fn append_body(
         Err(rejection) => return Err(refused(row)(rejection)),
     };
     let mut session = Session::resume(Arc::clone(&upload), hold, record, admission).await?;
+    session.on_behalf_of(&asked);
     session.demand_digest(append.digests.representation);
     let turn = Turn {
         complete: append.complete,
@@ -209,7 +225,8 @@ async fn append_body(
     } else {
         StatusCode::NO_CONTENT
     };
-    Ok(answer(status, turn.take(session, admission, body).await?))
+    let (headers, worded) = turn.take(session, admission, body).await?;
+    Ok(decorate(respond(status, headers), worded.as_deref()))
 }
 
 /// One request's body into one upload.
@@ -224,7 +241,7 @@ struct Turn {
 }
 
 impl Turn {
-    async fn take(self, mut session: Session, admission: Admission, body: Body) -> Result<HeaderMap, Error> {
+    async fn take(self, mut session: Session, admission: Admission, body: Body) -> Result<Taken, Error> {
         let row = self.row;
         if self.complete {
             session.want_digest(self.wanted);
@@ -254,15 +271,22 @@ impl Turn {
         let (digest, upload) = (session.digest().map(str::to_owned), session.upload());
         let record = session.into_record().map_err(|error| match error {
             Error::Reject(tus::Rejection::Failed { reason }) => refused(row)(Rejection::Failed { reason }),
+            Error::RefuseByHook { answer, .. } => Error::RefuseByHook {
+                answer,
+                ietf: Some((row, true)),
+            },
             other => other,
         })?;
         let mut headers = standing(&upload, &record, row);
         if let Some(digest) = digest {
             headers.insert(response::REPR_DIGEST, digest.try_into().expect("base64 is ASCII"));
         }
-        Ok(headers)
+        Ok((headers, record.answer))
     }
 }
+
+/// The fields of an answer, and what a hook adds to it.
+type Taken = (HeaderMap, Option<Box<windlass_task::Answer>>);
 
 async fn retrieve(
     upload: Arc<Upload>,
@@ -314,7 +338,7 @@ fn standing(upload: &Upload, record: &Record, row: &Row) -> HeaderMap {
     response::standing(record, row, upload.config.max_size, UnixMillis::now())
 }
 
-fn answer(status: StatusCode, headers: HeaderMap) -> Response {
+fn respond(status: StatusCode, headers: HeaderMap) -> Response {
     let mut response = (status, headers).into_response();
     response.extensions_mut().insert(OtherProtocol);
     response

@@ -14,13 +14,14 @@ use windlass_task::{Commit, Concat, Entry, Outcome, Principal, Protocol, Record,
 use super::{apart, permitted, pieces};
 use crate::append::{self, Check, Session};
 use crate::concat;
-use crate::error::Error;
+use crate::error::{Error, decorate};
+use crate::hooks::Asked;
 use crate::location::{Target, location};
 use crate::service::{Upload, failure};
 use crate::tus::{
     self, Admission, Append, Checksum, Command, Concatenation, Create, Head, Rejection, Verify, response,
 };
-use crate::upkeep;
+use crate::{upkeep, verdict};
 
 /// A request on the place where uploads are created.
 pub(super) async fn create(
@@ -28,6 +29,7 @@ pub(super) async fn create(
     caller: Caller,
     method: &Method,
     headers: &HeaderMap,
+    asked: Asked,
     body: Body,
 ) -> Result<Response, Error> {
     let head = Head {
@@ -46,7 +48,7 @@ pub(super) async fn create(
                 .map(str::to_owned);
             apart(
                 &upload,
-                create_upload(Arc::clone(&upload), principal, create, host, body),
+                create_upload(Arc::clone(&upload), principal, create, host, asked, body),
             )
             .await
         }
@@ -61,6 +63,7 @@ pub(super) async fn act(
     target: Target,
     method: &Method,
     headers: &HeaderMap,
+    asked: Asked,
     body: Body,
 ) -> Result<Response, Error> {
     let head = Head {
@@ -76,18 +79,20 @@ pub(super) async fn act(
     let principal = permitted(&caller)?;
     match command {
         Command::Retrieve => {
-            let record = apart(&upload, retrieve(Arc::clone(&upload), principal, target)).await?;
+            let record = apart(&upload, retrieve(Arc::clone(&upload), principal, target, asked)).await?;
             Ok((StatusCode::OK, response::retrieve(&record)).into_response())
         }
         Command::Append(append) => {
             let record = apart(
                 &upload,
-                append_body(Arc::clone(&upload), principal, target, append, body),
+                append_body(Arc::clone(&upload), principal, target, append, asked, body),
             )
             .await?;
-            Ok((StatusCode::NO_CONTENT, response::progress(&record)).into_response())
+            let response = (StatusCode::NO_CONTENT, response::progress(&record)).into_response();
+            Ok(decorate(response, record.answer.as_deref()))
         }
         Command::Terminate => {
+            upload.ask_before_termination(&principal, &target, &asked, None).await?;
             apart(&upload, terminate(Arc::clone(&upload), principal, target)).await?;
             Ok(StatusCode::NO_CONTENT.into_response())
         }
@@ -104,6 +109,7 @@ async fn create_upload(
     principal: Principal,
     create: Create,
     host: Option<String>,
+    asked: Asked,
     body: Body,
 ) -> Result<Response, Error> {
     if upload.parts.shutdown.is_draining() {
@@ -127,17 +133,20 @@ async fn create_upload(
         digest: None,
         aliases: Vec::new(),
     };
+    let mut answer = None;
     let record = match create.concat {
         Some(Concatenation::Final { urls, header }) => {
-            concat::create_final(&upload, &principal, creation, &urls, header, host.as_deref()).await?
+            concat::create_final(&upload, &principal, creation, &urls, header, host.as_deref(), &asked).await?
         }
         partial => {
             if let Some(Concatenation::Partial) = partial {
                 creation.concat = Some(Concat::Partial { adopted_by: Vec::new() });
             }
+            answer = upload.ask_before_creation(&mut creation, &asked, None).await?;
             let hold = upload.holders.try_hold(&key).ok_or(Error::FindUpload)?;
             let room = create.length.or(upload.config.max_size);
             let mut session = Session::create(Arc::clone(&upload), hold, creation).await?;
+            session.on_behalf_of(&asked);
             session
                 .take(
                     pieces(body),
@@ -161,14 +170,19 @@ async fn create_upload(
         header::LOCATION,
         HeaderValue::try_from(location).expect("a location is ASCII"),
     );
-    Ok((StatusCode::CREATED, headers).into_response())
+    let response = decorate((StatusCode::CREATED, headers).into_response(), answer.as_ref());
+    Ok(decorate(response, record.answer.as_deref()))
 }
 
-async fn retrieve(upload: Arc<Upload>, principal: Principal, target: Target) -> Result<Record, Error> {
+async fn retrieve(upload: Arc<Upload>, principal: Principal, target: Target, asked: Asked) -> Result<Record, Error> {
     let (hold, record) = upload.hold(&principal, &target).await?;
     // Whoever wrote before has stopped: the next append will be taken at this very offset.
     drop(hold);
-    Ok(record)
+    if record.protocol == Protocol::Tus {
+        verdict::before_showing(&upload, record, asked).await
+    } else {
+        Ok(record)
+    }
 }
 
 async fn append_body(
@@ -176,19 +190,24 @@ async fn append_body(
     principal: Principal,
     target: Target,
     append: Append,
+    asked: Asked,
     body: Body,
 ) -> Result<Record, Error> {
     if upload.parts.shutdown.is_draining() {
         return Err(Error::Drain);
     }
     let (hold, record) = upload.hold(&principal, &target).await?;
-    let admission = tus::admit_append(&record, &append, upload.config.max_size)?;
+    let admission = match tus::admit_append(&record, &append, upload.config.max_size) {
+        Err(Rejection::Failed { .. }) => return Err(Error::refused(&record, None)),
+        admission => admission?,
+    };
     if record.status.is_final() {
         drop(hold);
-        append::take_nothing(&upload, pieces(body), record.received).await?;
+        append::take_nothing(&upload, pieces(body), record.received, admission.skip).await?;
         return Ok(record);
     }
     let mut session = Session::resume(Arc::clone(&upload), hold, record, admission).await?;
+    session.on_behalf_of(&asked);
     session.take(pieces(body), admission, check(append.checksum)).await?;
     let record = session.into_record()?;
     concat::part_advanced(&upload, &record).await;

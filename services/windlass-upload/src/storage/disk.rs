@@ -125,6 +125,24 @@ impl Storage for Disk {
         blocking(move || disk.create_document(&key, &completion)).await
     }
 
+    async fn read_completion(&self, key: &TaskKey) -> Result<Option<Completion>, Error> {
+        let path = self.path(&format!("{}.completion.json", Self::stem(key)));
+        blocking(move || match std::fs::read(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(failed("read", &path, source)),
+            Ok(text) => match serde_json::from_slice(&text) {
+                Ok(completion) => Ok(Some(completion)),
+                Err(source) => Err(Error::ReadDocument { path, source }),
+            },
+        })
+        .await
+    }
+
+    fn path_of(&self, segment: &Segment) -> Option<PathBuf> {
+        let path = (segment.store == STORE).then(|| self.path(&segment.key))?;
+        std::path::absolute(path).ok()
+    }
+
     async fn open(&self, record: &Record) -> Result<Box<dyn Writer>, Error> {
         let key = format!("{}.{}", Self::stem(&record.key), record.token.epoch);
         Ok(Box::new(writer::DiskWriter::new(self.clone(), key, record)))

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use windlass_task::record::Creation;
-use windlass_task::{Metadata, Owner, Protocol, TaskKey, UnixMillis, WriteKeyHash};
+use windlass_task::{Answer, Metadata, Owner, Protocol, TaskKey, UnixMillis, WriteKeyHash};
 
 /// The version of the documents that this build writes.
 const DOCUMENT_VERSION: u32 = 1;
@@ -66,6 +66,9 @@ pub struct Completion {
     /// The digest that was verified, as a `Repr-Digest` field value (RFC 9530), when there was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<String>,
+    /// How the verdict is told, where somebody worded it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer: Option<Box<Answer>>,
 }
 
 impl Completion {
@@ -78,6 +81,7 @@ impl Completion {
             accepted: true,
             reason: None,
             digest: None,
+            answer: None,
         }
     }
 
@@ -90,6 +94,7 @@ impl Completion {
             accepted: false,
             reason: Some(reason),
             digest: None,
+            answer: None,
         }
     }
 }

@@ -1,0 +1,546 @@
+//! Hooks against the real binary and a real receiver: words, refusals that are remembered, silence, and `kill -9`
+//! while somebody is being asked.
+
+#![expect(clippy::unwrap_used, reason = "a test file: what cannot be done is a failed test")]
+
+use std::collections::HashMap;
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::response::{IntoResponse as _, Response};
+use http::{HeaderMap, StatusCode};
+use reqwest::Method;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::time::{Instant, sleep};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What the receiver does with a kind of hook.
+#[derive(Clone)]
+enum Manner {
+    Say(Value),
+    Fail(u16),
+    Hang,
+}
+
+#[derive(Clone, Default)]
+struct Receiver {
+    manners: Arc<Mutex<HashMap<&'static str, Manner>>>,
+    calls: Arc<Mutex<Vec<(Value, HeaderMap)>>>,
+}
+
+impl Receiver {
+    async fn start() -> (Self, String) {
+        let receiver = Self::default();
+        let app = axum::Router::new().fallback(answer).with_state(receiver.clone());
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/secret-path", listener.local_addr().unwrap());
+        tokio::spawn(async move { axum::serve(listener, app).await });
+        (receiver, url)
+    }
+
+    fn set(&self, kind: &'static str, manner: Manner) {
+        self.manners.lock().unwrap().insert(kind, manner);
+    }
+
+    fn calls(&self, kind: &str) -> Vec<(Value, HeaderMap)> {
+        let calls = self.calls.lock().unwrap();
+        calls.iter().filter(|(call, _)| call["Type"] == kind).cloned().collect()
+    }
+
+    async fn called(&self, kind: &str, times: usize) -> Vec<(Value, HeaderMap)> {
+        eventually(kind, || Some(self.calls(kind)).filter(|calls| calls.len() >= times)).await
+    }
+}
+
+async fn answer(State(receiver): State<Receiver>, headers: HeaderMap, body: String) -> Response {
+    let call: Value = serde_json::from_str(&body).unwrap();
+    let kind = call["Type"].as_str().unwrap().to_owned();
+    receiver.calls.lock().unwrap().push((call, headers));
+    let manner = receiver.manners.lock().unwrap().get(&*kind).cloned();
+    match manner.unwrap_or(Manner::Say(json!({}))) {
+        Manner::Say(words) => axum::Json(words).into_response(),
+        Manner::Fail(status) => StatusCode::from_u16(status).unwrap().into_response(),
+        Manner::Hang => std::future::pending().await,
+    }
+}
+
+async fn eventually<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = found() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "{what} did not come");
+        sleep(Duration::from_millis(10)).await;
+    }
+}
+
+struct Server {
+    child: Child,
+    folder: TempDir,
+    config: String,
+    url: String,
+    http: reqwest::Client,
+}
+
+impl Server {
+    fn start(hook: &str, more: &str) -> Self {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let events = "[pre-create, post-create, post-receive, pre-finish, post-finish, pre-terminate, post-terminate]";
+        let config = format!(
+            "upload:\n  hold: 1s\n  checkpoint: 50ms\n  hooks:\n    url: {hook}\n    events: {events}\n    retries: 0\n{more}"
+        );
+        let folder = TempDir::new().unwrap();
+        let (child, url) = spawn(&folder, &config);
+        Self {
+            child,
+            folder,
+            config,
+            url,
+            http: reqwest::Client::builder().no_proxy().build().unwrap(),
+        }
+    }
+
+    fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    fn restart(&mut self) {
+        (self.child, self.url) = spawn(&self.folder, &self.config);
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("log")).unwrap()
+    }
+
+    fn tus(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> reqwest::RequestBuilder {
+        let method = Method::from_bytes(method.as_bytes()).unwrap();
+        let mut request = self.http.request(method, format!("{}{path}", self.url));
+        if !headers.iter().any(|(name, _)| name.starts_with("upload-complete")) {
+            request = request.header("tus-resumable", "1.0.0");
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        request
+    }
+
+    async fn create(&self, headers: &[(&str, &str)]) -> String {
+        let created = self.tus("POST", "/files/", headers).send().await.unwrap();
+        assert_eq!(created.status(), 201, "{:?}", created.text().await);
+        created.headers()["location"].to_str().unwrap().to_owned()
+    }
+
+    fn patch(&self, path: &str, offset: u64, body: &'static str) -> reqwest::RequestBuilder {
+        let offset = offset.to_string();
+        let headers = [
+            ("upload-offset", &*offset),
+            ("content-type", "application/offset+octet-stream"),
+        ];
+        self.tus("PATCH", path, &headers).body(body)
+    }
+
+    async fn offset(&self, path: &str) -> u64 {
+        let head = self.tus("HEAD", path, &[]).send().await.unwrap();
+        assert_eq!(head.status(), 200);
+        head.headers()["upload-offset"].to_str().unwrap().parse().unwrap()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn spawn(folder: &TempDir, config: &str) -> (Child, String) {
+    let file = folder.path().join("config.yaml");
+    std::fs::write(&file, config).unwrap();
+    let log = std::fs::File::options()
+        .create(true)
+        .append(true)
+        .open(folder.path().join("log"))
+        .unwrap();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_windlass-upload"))
+        .args(["--listen", "127.0.0.1:0", "--data-dir"])
+        .arg(folder.path().join("data"))
+        .arg("--config")
+        .arg(file)
+        .stdout(Stdio::piped())
+        .stderr(log)
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap())
+        .read_line(&mut line)
+        .unwrap();
+    let url = line
+        .trim()
+        .strip_prefix("ready on ")
+        .expect("the ready line")
+        .to_owned();
+    (child, url)
+}
+
+#[tokio::test]
+async fn a_creation_is_refused_in_the_receivers_words_and_leaves_nothing() {
+    let (receiver, hook) = Receiver::start().await;
+    let server = Server::start(&hook, "    forwardHeaders: [x-user]\n");
+    receiver.set(
+        "pre-create",
+        Manner::Say(json!({"RejectUpload": true, "HTTPResponse": {
+            "StatusCode": 422, "Body": "no such album", "Header": {"X-Why": "album", "Upload-Offset": "9"}}})),
+    );
+    let headers = [
+        ("upload-length", "3"),
+        ("upload-metadata", "name YQ=="),
+        ("x-user", "ada"),
+    ];
+    let refused = server.tus("POST", "/files/", &headers).send().await.unwrap();
+    assert_eq!(refused.status(), 422);
+    assert_eq!(refused.headers()["x-why"], "album");
+    assert!(refused.headers().get("upload-offset").is_none());
+    assert_eq!(refused.text().await.unwrap(), "no such album");
+    let (call, sent) = receiver.calls("pre-create").remove(0);
+    assert_eq!(call["Event"]["Upload"]["MetaData"], json!({"name": "a"}));
+    assert_eq!(call["Event"]["Upload"]["Size"], 3);
+    assert_eq!(call["Event"]["HTTPRequest"]["Header"]["Upload-Length"], json!(["3"]));
+    assert!(
+        call["Event"]["HTTPRequest"]["RemoteAddr"]
+            .as_str()
+            .unwrap()
+            .starts_with("127.0.0.1:")
+    );
+    assert_eq!(sent["x-user"], "ada");
+
+    receiver.set("pre-create", Manner::Say(json!({"RejectUpload": true})));
+    let refused = server.tus("POST", "/files/", &headers).send().await.unwrap();
+    assert_eq!(refused.status(), 400);
+    assert_eq!(refused.json::<Value>().await.unwrap()["code"], "hook_refused");
+
+    receiver.set("pre-create", Manner::Fail(500));
+    let silent = server.tus("POST", "/files/", &headers).send().await.unwrap();
+    assert_eq!(
+        (silent.status().as_u16(), silent.headers().contains_key("retry-after")),
+        (503, true)
+    );
+
+    receiver.set(
+        "pre-create",
+        Manner::Say(
+            json!({"ChangeFileInfo": {"MetaData": {"owner": "7"}}, "HTTPResponse": {"Header": {"X-Yes": "1"}}}),
+        ),
+    );
+    let created = server.tus("POST", "/files/", &headers).send().await.unwrap();
+    assert_eq!(
+        (created.status().as_u16(), &created.headers()["x-yes"]),
+        (201, &"1".parse().unwrap())
+    );
+    let path = created.headers()["location"].to_str().unwrap().to_owned();
+    let head = server.tus("HEAD", &path, &[]).send().await.unwrap();
+    assert_eq!(head.headers()["upload-metadata"], "owner Nw==");
+    // Neither the receiver's address nor the key of the upload is anybody's to read.
+    assert!(!server.log().contains("secret-path"));
+    let key = path.rsplit('/').next().unwrap();
+    assert!(
+        receiver
+            .calls
+            .lock()
+            .unwrap()
+            .iter()
+            .all(|(call, _)| !call.to_string().contains(key))
+    );
+}
+
+#[tokio::test]
+async fn a_refused_finish_is_remembered_and_repeated_across_a_restart() {
+    let (receiver, hook) = Receiver::start().await;
+    let mut server = Server::start(&hook, "");
+    let words = json!({"HTTPResponse": {"StatusCode": 451, "Body": "virus", "Header": {"X-Scan": "eicar"}}});
+    receiver.set("pre-finish", Manner::Say(words));
+    let path = server.create(&[("upload-length", "5")]).await;
+    for restarted in [false, true] {
+        let (from, body) = if restarted { (4, "o") } else { (0, "hello") };
+        let refused = server.patch(&path, from, body).send().await.unwrap();
+        assert_eq!(
+            (refused.status().as_u16(), &refused.headers()["x-scan"]),
+            (451, &"eicar".parse().unwrap())
+        );
+        assert_eq!(refused.text().await.unwrap(), "virus");
+        assert_eq!(server.offset(&path).await, 4);
+        server.kill();
+        server.restart();
+    }
+    let calls = receiver.calls("pre-finish");
+    assert_eq!(calls.len(), 1, "the verdict was asked for again");
+    let upload = &calls[0].0["Event"]["Upload"];
+    assert_eq!(upload["Offset"], 5);
+    assert!(receiver.calls("post-finish").is_empty());
+}
+
+#[tokio::test]
+async fn killed_while_the_receiver_is_asked_it_asks_again_and_then_knows() {
+    let (receiver, hook) = Receiver::start().await;
+    let mut server = Server::start(&hook, "");
+    receiver.set("pre-finish", Manner::Hang);
+    let path = server.create(&[("upload-length", "5")]).await;
+    let patch = tokio::spawn(server.patch(&path, 0, "hello").send());
+    receiver.called("pre-finish", 1).await;
+    server.kill();
+    assert!(patch.await.unwrap().is_err());
+    server.restart();
+    // HEAD asks anew on its own, and shows one byte less.
+    assert_eq!(server.offset(&path).await, 4);
+    receiver.called("pre-finish", 2).await;
+    server.kill();
+    receiver.set(
+        "pre-finish",
+        Manner::Say(json!({"HTTPResponse": {"Header": {"X-Id": "42"}}})),
+    );
+    server.restart();
+    let done = server.patch(&path, 4, "o").send().await.unwrap();
+    assert_eq!(
+        (done.status().as_u16(), &done.headers()["x-id"]),
+        (204, &"42".parse().unwrap())
+    );
+    let calls = receiver.calls("pre-finish");
+    let ids: Vec<_> = calls
+        .iter()
+        .map(|(_, headers)| headers["idempotency-key"].clone())
+        .collect();
+    assert!(ids.len() == 3 && ids.iter().all(|id| *id == ids[0]), "{ids:?}");
+    let bytes = server.tus("GET", &path, &[]).send().await.unwrap();
+    assert_eq!(bytes.text().await.unwrap(), "hello");
+    // A client that was shown 4 before the verdict sends the last byte all the same.
+    assert_eq!(server.patch(&path, 4, "o").send().await.unwrap().status(), 204);
+    receiver.called("post-finish", 1).await;
+}
+
+#[tokio::test]
+async fn killed_between_the_written_word_and_its_commit_it_keeps_the_word() {
+    let (receiver, hook) = Receiver::start().await;
+    let mut server = Server::start(&hook, "");
+    receiver.set("pre-finish", Manner::Hang);
+    let path = server.create(&[("upload-length", "5")]).await;
+    let patch = tokio::spawn(server.patch(&path, 0, "hello").send());
+    receiver.called("pre-finish", 1).await;
+    server.kill();
+    let _ = patch.await.unwrap();
+    // What the process would have left, had it died one step later.
+    let manifest = find(&server.folder.path().join("data"), ".manifest.json");
+    let completion = manifest.to_string_lossy().replace(".manifest.json", ".completion.json");
+    let written =
+        json!({"v": 1, "length": 5, "accepted": false, "reason": "no", "answer": {"status": 403, "body": "no"}});
+    std::fs::write(completion, written.to_string()).unwrap();
+    server.restart();
+    let refused = server.patch(&path, 4, "o").send().await.unwrap();
+    assert_eq!(
+        (refused.status().as_u16(), refused.text().await.unwrap()),
+        (403, "no".to_owned())
+    );
+    assert_eq!(receiver.calls("pre-finish").len(), 1);
+}
+
+fn find(folder: &std::path::Path, end: &str) -> std::path::PathBuf {
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.to_string_lossy().ends_with(end) {
+                return path;
+            }
+        }
+    }
+    panic!("no {end}");
+}
+
+#[tokio::test]
+async fn a_silent_receiver_leaves_the_verdict_open_and_a_newer_request_is_not_kept_waiting() {
+    let (receiver, hook) = Receiver::start().await;
+    let server = Server::start(&hook, "    timeout: 2s\n");
+    receiver.set("pre-finish", Manner::Fail(503));
+    let path = server.create(&[("upload-length", "5")]).await;
+    let silent = server.patch(&path, 0, "hello").send().await.unwrap();
+    assert_eq!(
+        (silent.status().as_u16(), silent.headers().contains_key("retry-after")),
+        (503, true)
+    );
+    assert_eq!(silent.json::<Value>().await.unwrap()["code"], "verdict_pending");
+
+    receiver.set("pre-finish", Manner::Hang);
+    let asked = receiver.calls("pre-finish").len();
+    let waiting = tokio::spawn(server.patch(&path, 4, "o").send());
+    receiver.called("pre-finish", asked + 1).await;
+    assert_eq!(server.offset(&path).await, 4);
+    assert_eq!(
+        waiting.await.unwrap().unwrap().status(),
+        423,
+        "the HEAD took the upload over"
+    );
+
+    receiver.set("pre-finish", Manner::Say(json!({})));
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let done = server.patch(&path, 4, "o").send().await.unwrap().status();
+        if done == 204 {
+            break;
+        }
+        assert!(done == 503 && Instant::now() < deadline, "{done}");
+    }
+}
+
+#[tokio::test]
+async fn where_no_byte_can_be_held_back_head_says_423_until_the_verdict() {
+    let (receiver, hook) = Receiver::start().await;
+    let server = Server::start(&hook, "");
+    let path = server.create(&[("upload-defer-length", "1")]).await;
+    assert_eq!(server.patch(&path, 0, "hello").send().await.unwrap().status(), 204);
+    receiver.set("pre-finish", Manner::Hang);
+    let end = tokio::spawn(server.patch(&path, 5, "").header("upload-length", "5").send());
+    receiver.called("pre-finish", 1).await;
+    let head = server.tus("HEAD", &path, &[]).send().await.unwrap();
+    assert_eq!(
+        (head.status().as_u16(), head.headers().contains_key("retry-after")),
+        (423, true)
+    );
+    assert_eq!(end.await.unwrap().unwrap().status(), 423);
+}
+
+#[tokio::test]
+async fn the_ietf_protocol_shows_all_bytes_without_a_final_response_until_the_verdict() {
+    let (receiver, hook) = Receiver::start().await;
+    let server = Server::start(&hook, "");
+    receiver.set("pre-finish", Manner::Fail(500));
+    let path = server
+        .create(&[("upload-complete", "?0"), ("upload-length", "5")])
+        .await;
+    let append = |body: &'static str, offset: &'static str| {
+        let headers = [
+            ("upload-complete", "?1"),
+            ("upload-offset", offset),
+            ("content-type", "application/partial-upload"),
+        ];
+        server.tus("PATCH", &path, &headers).body(body).send()
+    };
+    assert_eq!(append("hello", "0").await.unwrap().status(), 503);
+    let state = async || {
+        let head = server.http.head(format!("{}{path}", server.url)).send().await.unwrap();
+        let field = |name: &str| head.headers()[name].to_str().unwrap().to_owned();
+        (field("upload-offset"), field("upload-complete"))
+    };
+    assert_eq!(state().await, ("5".to_owned(), "?0".to_owned()));
+    receiver.set(
+        "pre-finish",
+        Manner::Say(json!({"HTTPResponse": {"StatusCode": 415, "Body": "no text"}})),
+    );
+    for _ in 0..2 {
+        let refused = append("", "5").await.unwrap();
+        assert_eq!(
+            (refused.status().as_u16(), &refused.headers()["upload-complete"]),
+            (415, &"?1".parse().unwrap())
+        );
+        assert_eq!(refused.text().await.unwrap(), "no text");
+    }
+    assert_eq!(state().await, ("5".to_owned(), "?1".to_owned()));
+}
+
+#[tokio::test]
+async fn what_happened_is_told_in_order_and_one_failing_upload_holds_back_no_other() {
+    let (receiver, hook) = Receiver::start().await;
+    let mut server = Server::start(&hook, "");
+    receiver.set("post-create", Manner::Fail(500));
+    let path = server
+        .create(&[("upload-length", "5"), ("upload-metadata", "name YQ==")])
+        .await;
+    assert_eq!(server.patch(&path, 0, "hello").send().await.unwrap().status(), 204);
+    receiver.called("post-create", 1).await;
+    server.kill();
+    receiver.set("post-create", Manner::Say(json!({})));
+    server.restart();
+    let (finished, headers) = receiver.called("post-finish", 1).await.remove(0);
+    assert!(headers["idempotency-key"].to_str().unwrap().ends_with("/2"));
+    assert_eq!(finished["Event"]["Upload"]["Offset"], 5);
+    let file = finished["Event"]["Upload"]["Storage"]["Path"].as_str().unwrap();
+    assert_eq!(std::fs::read_to_string(file).unwrap(), "hello");
+    {
+        let calls = receiver.calls.lock().unwrap();
+        let last = |kind: &str| calls.iter().rposition(|(call, _)| call["Type"] == kind).unwrap();
+        assert!(last("post-create") < last("post-finish"));
+    }
+    receiver.set(
+        "pre-terminate",
+        Manner::Say(json!({"RejectTermination": true, "HTTPResponse": {"StatusCode": 403, "Body": "kept"}})),
+    );
+    let kept = server.tus("DELETE", &path, &[]).send().await.unwrap();
+    assert_eq!(
+        (kept.status().as_u16(), kept.text().await.unwrap()),
+        (403, "kept".to_owned())
+    );
+    receiver.set("pre-terminate", Manner::Say(json!({})));
+    assert_eq!(server.tus("DELETE", &path, &[]).send().await.unwrap().status(), 204);
+    let (ended, _) = receiver.called("post-terminate", 1).await.remove(0);
+    assert_eq!(ended["Event"]["Upload"]["MetaData"], json!({"name": "a"}));
+}
+
+#[tokio::test]
+async fn a_running_append_is_told_of_and_can_be_stopped() {
+    let (receiver, hook) = Receiver::start().await;
+    let server = Server::start(&hook, "");
+    receiver.set(
+        "post-receive",
+        Manner::Say(json!({"StopUpload": true, "HTTPResponse": {"StatusCode": 409, "Body": "enough"}})),
+    );
+    let path = server.create(&[("upload-length", "1000000")]).await;
+    let pieces = futures_util::stream::unfold((), async |()| {
+        sleep(Duration::from_millis(20)).await;
+        Some((Ok::<_, std::io::Error>(bytes::Bytes::from_static(b"x")), ()))
+    });
+    let body = reqwest::Body::wrap_stream(Box::pin(pieces));
+    let stopped = server.patch(&path, 0, "").body(body).send().await.unwrap();
+    assert_eq!(
+        (stopped.status().as_u16(), stopped.text().await.unwrap()),
+        (409, "enough".to_owned())
+    );
+    let (call, _) = receiver.calls("post-receive").remove(0);
+    assert!(call["Event"]["Upload"]["Offset"].as_u64().unwrap() > 0);
+    let head = server.tus("HEAD", &path, &[]).send().await.unwrap();
+    assert_eq!(head.status(), 410);
+}
+
+#[test]
+fn settings_that_cannot_be_end_the_start() {
+    for (hooks, says) in [
+        ("url: ftp://x/\n    events: [pre-create]", "upload.hooks.url"),
+        ("url: http://x/\n    events: []", "upload.hooks.events"),
+        ("url: http://x/\n    events: [pre-crate]", "pre-crate"),
+        ("url: http://x/\n    events: [pre-create]\n    timeout: 0s", "timeout"),
+        (
+            "url: http://x/\n    events: [pre-create]\n    forwardHeaders: [\"a b\"]",
+            "forwardHeaders",
+        ),
+    ] {
+        let folder = TempDir::new().unwrap();
+        let file = folder.path().join("config.yaml");
+        std::fs::write(&file, format!("upload:\n  hooks:\n    {hooks}\n")).unwrap();
+        let run = Command::new(env!("CARGO_BIN_EXE_windlass-upload"))
+            .args(["--listen", "127.0.0.1:0", "--data-dir"])
+            .arg(folder.path().join("data"))
+            .arg("--config")
+            .arg(&file)
+            .output()
+            .unwrap();
+        let log = String::from_utf8_lossy(&run.stderr).into_owned();
+        assert_eq!(run.status.code(), Some(2), "{log}");
+        assert!(log.contains(says), "{log}");
+        assert!(!folder.path().join("data").exists());
+    }
+}
