@@ -36,7 +36,7 @@ struct Settings {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     telemetry::start(arguments.flags.log_format);
-    let served = tokio::runtime::Runtime::new()
+    let served = windlass_serve::program::runtime()
         .context("cannot start the runtime")
         .and_then(|runtime| runtime.block_on(serve(arguments)));
     match served {

@@ -23,6 +23,10 @@ use crate::tracker::{Guard, Tracker};
 /// idle without looking, and behind a proxy that is a 502, which makes some tus clients start from zero.
 const ON_ITS_WAY: Duration = Duration::from_millis(100);
 
+/// The most that is read from a connection at once, bytes; hyper begins with 8 KiB and grows while reads fill it. Its own
+/// bound is 408 KiB, of which each running upload pins several (docs/performance.md).
+const READ_BYTES_MAX: usize = 128 * 1024;
+
 /// What a handler can know of the connection its request came by: an extension of every request.
 #[derive(Debug, Clone)]
 pub struct Connection {
@@ -55,6 +59,7 @@ pub(super) async fn drive(socket: Socket, router: Router, options: Arc<Options>,
         .header_read_timeout(options.header_timeout)
         .max_headers(options.max_headers)
         .max_header_size(options.max_header_bytes)
+        .max_buf_size(READ_BYTES_MAX)
         .serve_connection(TokioIo::new(socket), service)
         .with_upgrades();
     let mut connection = pin!(connection);

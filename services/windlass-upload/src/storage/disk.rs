@@ -12,6 +12,7 @@ use std::io::{self, Write as _};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use async_trait::async_trait;
 use serde::Serialize;
@@ -37,6 +38,8 @@ pub enum Durability {
 pub struct Disk {
     root: Arc<Path>,
     durability: Durability,
+    /// Bytes that all writers together hold in memory.
+    gathered: Arc<AtomicUsize>,
 }
 
 impl Disk {
@@ -49,6 +52,7 @@ impl Disk {
         Ok(Self {
             root: root.into(),
             durability,
+            gathered: Arc::default(),
         })
     }
 

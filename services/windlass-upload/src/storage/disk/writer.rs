@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::IoSlice;
+use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -13,6 +14,14 @@ use crate::storage::{Checkpoint, Error, Writer};
 /// Bytes are gathered to this much before they are written: small writes cost a system call and a hop to a
 /// blocking thread each, larger ones no longer get cheaper and hold memory.
 const GATHER_BYTES: usize = 1024 * 1024;
+/// While all writers together hold [`GATHERED_BYTES_MAX`], each writes what it has from this much on.
+const GATHER_BYTES_CROWDED: usize = 128 * 1024;
+/// What all writers of a disk together gather before they become thrifty: few uploads get large writes, and many take
+/// no more memory for it than eight. Measured with 64 at once.
+const GATHERED_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// A piece below this is copied: it would pin the whole buffer that it was read into, hundreds of times its size from a
+/// client that sends little at a time.
+const COPIED_BELOW_BYTES: usize = 8 * 1024;
 /// Linux takes at most 1024 pieces in one vectored write (IOV_MAX).
 const PIECES_MAX: usize = 1_024;
 
@@ -56,6 +65,19 @@ impl DiskWriter {
         }
     }
 
+    /// Whether there is enough for a write of its own.
+    fn is_full(&self) -> bool {
+        let crowded = self.disk.gathered.load(Ordering::Relaxed) >= GATHERED_BYTES_MAX;
+        let enough = if crowded { GATHER_BYTES_CROWDED } else { GATHER_BYTES };
+        self.gathered_bytes >= enough || self.gathered.len() >= PIECES_MAX
+    }
+
+    /// Counts what was gathered as gathered no more.
+    fn let_go(&mut self) {
+        self.disk.gathered.fetch_sub(self.gathered_bytes, Ordering::Relaxed);
+        self.gathered_bytes = 0;
+    }
+
     async fn flush(&mut self, sync: bool) -> Result<(), Error> {
         if self.failed {
             return Err(Error::RunThread);
@@ -91,9 +113,15 @@ impl DiskWriter {
         .await?;
         self.file = Some(file);
         self.written += self.gathered_bytes as u64;
-        self.gathered_bytes = 0;
+        self.let_go();
         self.failed = false;
         Ok(())
+    }
+}
+
+impl Drop for DiskWriter {
+    fn drop(&mut self) {
+        self.let_go();
     }
 }
 
@@ -101,8 +129,13 @@ impl DiskWriter {
 impl Writer for DiskWriter {
     async fn write(&mut self, bytes: Bytes) -> Result<(), Error> {
         self.gathered_bytes += bytes.len();
-        self.gathered.push(bytes);
-        if self.gathered_bytes >= GATHER_BYTES || self.gathered.len() >= PIECES_MAX {
+        self.disk.gathered.fetch_add(bytes.len(), Ordering::Relaxed);
+        self.gathered.push(if bytes.len() < COPIED_BELOW_BYTES {
+            Bytes::copy_from_slice(&bytes)
+        } else {
+            bytes
+        });
+        if self.is_full() {
             self.flush(false).await?;
         }
         Ok(())
