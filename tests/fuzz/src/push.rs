@@ -86,7 +86,7 @@ fn is_over(session: &mut impl Session, said: usize, now: Instant) -> bool {
                 assert_eq!(session.action(), None, "nothing follows a close");
                 return true;
             }
-            Action::Do(effect) => session.complete(outcome(effect, said % 3 != 0), now),
+            Action::Do(effect) => session.complete(outcome(effect, !said.is_multiple_of(3)), now),
         }
     }
     false
