@@ -20,7 +20,7 @@ mod cors;
 mod host;
 mod origin;
 
-pub use origin::{Origin, OriginError};
+pub use origin::{Origin, OriginError, OriginPattern, PatternError};
 
 /// Where the listener can be reached from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +35,7 @@ pub enum Reach {
 #[derive(Debug, Clone)]
 pub struct Guard {
     reach: Reach,
-    allowed: Arc<[Origin]>,
+    allowed: Arc<[OriginPattern]>,
     metrics: Metrics,
 }
 
@@ -63,17 +63,17 @@ impl Refusal {
 
 /// What the check found about where a permitted request comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Source<'a> {
+enum Source {
     /// No browser page, or a page of this server.
     Here,
-    /// A page of an allowed origin; the header's own text.
-    Allowed(&'a Origin),
+    /// A page of this allowed origin.
+    Allowed(Origin),
 }
 
 impl Guard {
     /// The rules for a listener of this reach; pages of `allowed` origins may use it besides its own.
     #[must_use]
-    pub fn new(reach: Reach, allowed: impl IntoIterator<Item = Origin>, metrics: Metrics) -> Self {
+    pub fn new(reach: Reach, allowed: impl IntoIterator<Item = OriginPattern>, metrics: Metrics) -> Self {
         Self {
             reach,
             allowed: allowed.into_iter().collect(),
@@ -94,7 +94,7 @@ impl Guard {
         self.find(uri, headers).map(drop)
     }
 
-    fn find(&self, uri: &Uri, headers: &HeaderMap) -> Result<Source<'_>, Refusal> {
+    fn find(&self, uri: &Uri, headers: &HeaderMap) -> Result<Source, Refusal> {
         let host = host::of(uri, headers);
         if self.reach == Reach::Loopback && !host.as_ref().is_some_and(host::Host::is_loopback) {
             return Err(Refusal::Host);
@@ -111,8 +111,8 @@ impl Guard {
             .ok()
             .and_then(|text| text.parse().ok())
             .ok_or(Refusal::Origin)?;
-        if let Some(allowed) = self.allowed.iter().find(|allowed| **allowed == origin) {
-            return Ok(Source::Allowed(allowed));
+        if self.allowed.iter().any(|allowed| allowed.allows(&origin)) {
+            return Ok(Source::Allowed(origin));
         }
         // Behind a proxy that ends TLS the page's scheme is https while ours is http, so the scheme is compared
         // only where nothing can be in front.
@@ -139,7 +139,7 @@ async fn run(State(guard): State<Guard>, request: Request, next: Next) -> Respon
     };
     cors::mark(
         &mut response,
-        match source {
+        match &source {
             Source::Allowed(origin) => Some(origin),
             Source::Here => None,
         },

@@ -25,7 +25,7 @@ use tokio::net::TcpListener;
 
 use crate::admin::{self, Readiness};
 use crate::auth::{self, Authenticator};
-use crate::guard::{Guard, Origin, Reach};
+use crate::guard::{Guard, OriginPattern, Reach};
 use crate::metrics::Metrics;
 use crate::server::{self, Drained, Options};
 use crate::shutdown::Shutdown;
@@ -51,9 +51,10 @@ pub struct Flags {
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 
-    /// Let pages of this origin use the server, such as https://app.example.com; may be repeated
+    /// Let pages of this origin use the server, such as https://app.example.com or
+    /// https://*.example.com; may be repeated
     #[arg(long, value_name = "ORIGIN")]
-    pub allow_origin: Vec<Origin>,
+    pub allow_origin: Vec<OriginPattern>,
 
     /// What log lines on stderr look like; WINDLASS_LOG=debug and the like set the level
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]

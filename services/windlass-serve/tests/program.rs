@@ -212,6 +212,50 @@ async fn only_a_preflight_is_answered_by_cors_and_allowed_pages_may_read() {
     assert_eq!(method.header("allow"), Some("GET,HEAD"));
 }
 
+/// What tus-js-client, Uppy and clients of the IETF drafts send and read, by their sources and the drafts' texts.
+#[tokio::test]
+async fn pages_may_send_and_read_every_header_of_both_protocols() {
+    let server = start(None).await;
+    let preflight = server
+        .ask(
+            "OPTIONS",
+            "/files",
+            &[
+                ("Origin", "https://app.example"),
+                ("Access-Control-Request-Method", "PUT"),
+            ],
+        )
+        .await;
+    let listed = |name: &str| -> Vec<String> {
+        let values = preflight.header(name).unwrap().split(',');
+        values.map(|value| value.trim().to_ascii_lowercase()).collect()
+    };
+    let methods = listed("access-control-allow-methods");
+    for method in ["post", "put", "patch", "head", "delete", "get"] {
+        assert!(methods.contains(&method.to_owned()), "{method}");
+    }
+    let sent = "authorization content-type content-disposition tus-resumable upload-length upload-offset upload-metadata \
+        upload-defer-length upload-concat upload-checksum upload-complete upload-incomplete upload-draft-interop-version \
+        x-http-method-override x-request-id x-requested-with repr-digest content-digest want-repr-digest";
+    let allowed = listed("access-control-allow-headers");
+    for header in sent.split_whitespace() {
+        assert!(allowed.contains(&header.to_owned()), "{header} may not be sent");
+    }
+    let read = "location upload-offset upload-length upload-metadata upload-expires upload-defer-length upload-concat \
+        upload-complete upload-incomplete upload-draft-interop-version upload-limit tus-resumable tus-version \
+        tus-extension tus-max-size tus-checksum-algorithm retry-after etag repr-digest content-digest \
+        content-disposition content-range";
+    let exposed = listed("access-control-expose-headers");
+    for header in read.split_whitespace() {
+        assert!(exposed.contains(&header.to_owned()), "{header} may not be read");
+    }
+    assert_eq!(
+        preflight.header("access-control-allow-credentials"),
+        None,
+        "no cookies here"
+    );
+}
+
 #[tokio::test]
 async fn with_a_secret_every_api_path_asks_for_a_token() {
     let dir = tempfile::tempdir().unwrap();

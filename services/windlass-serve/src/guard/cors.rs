@@ -10,20 +10,21 @@ use http::{HeaderName, HeaderValue, StatusCode, header};
 
 use super::Origin;
 
-const METHODS: &str = "POST, HEAD, PATCH, DELETE, GET, OPTIONS";
+const METHODS: &str = "POST, PUT, HEAD, PATCH, DELETE, GET, OPTIONS";
 
 /// Request headers that a page may send: tus 1.0.0 with all extensions, the IETF draft, digests, what the SDKs add.
-const REQUEST_HEADERS: &str = "Accept, Authorization, Cache-Control, Content-Digest, Content-Type, Idempotency-Key, \
-    If-Match, If-None-Match, Last-Event-ID, Range, Repr-Digest, Traceparent, Tracestate, Tus-Resumable, \
-    Upload-Checksum, Upload-Complete, Upload-Concat, Upload-Defer-Length, Upload-Draft-Interop-Version, \
-    Upload-Expires, Upload-Length, Upload-Metadata, Upload-Offset, Want-Content-Digest, Want-Repr-Digest, \
-    X-HTTP-Method-Override, X-Request-ID, X-Requested-With";
+const REQUEST_HEADERS: &str = "Accept, Authorization, Cache-Control, Content-Digest, Content-Disposition, \
+    Content-Type, Idempotency-Key, If-Match, If-None-Match, If-Range, Incremental, Last-Event-ID, Prefer, Range, \
+    Repr-Digest, Traceparent, Tracestate, Tus-Resumable, Upload-Checksum, Upload-Complete, Upload-Concat, \
+    Upload-Defer-Length, Upload-Draft-Interop-Version, Upload-Expires, Upload-Incomplete, Upload-Length, \
+    Upload-Metadata, Upload-Offset, Want-Content-Digest, Want-Repr-Digest, X-HTTP-Method-Override, X-Request-ID, \
+    X-Requested-With";
 
 /// Response headers that a page may read.
-const RESPONSE_HEADERS: &str = "Accept-Ranges, Content-Digest, Content-Disposition, Content-Range, ETag, Location, \
-    Repr-Digest, Retry-After, Tus-Checksum-Algorithm, Tus-Extension, Tus-Max-Size, Tus-Resumable, Tus-Version, \
-    Upload-Complete, Upload-Concat, Upload-Defer-Length, Upload-Draft-Interop-Version, Upload-Expires, Upload-Length, \
-    Upload-Limit, Upload-Metadata, Upload-Offset, WWW-Authenticate, X-Request-ID";
+const RESPONSE_HEADERS: &str = "Accept-Ranges, Allow, Content-Digest, Content-Disposition, Content-Length, Content-Range, \
+    ETag, Location, Repr-Digest, Retry-After, Tus-Checksum-Algorithm, Tus-Extension, Tus-Max-Size, Tus-Resumable, Tus-Version, \
+    Upload-Complete, Upload-Concat, Upload-Defer-Length, Upload-Draft-Interop-Version, Upload-Expires, \
+    Upload-Incomplete, Upload-Length, Upload-Limit, Upload-Metadata, Upload-Offset, WWW-Authenticate, X-Request-ID";
 
 /// How long a browser may keep the preflight's answer, seconds. Chromium's own cap.
 const MAX_AGE: &str = "7200";

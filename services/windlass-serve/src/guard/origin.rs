@@ -3,8 +3,6 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Deserializer};
-
 use super::host::Host;
 
 /// `http://host[:port]` or `https://host[:port]`, compared by scheme, host and port with its default filled in.
@@ -14,6 +12,64 @@ pub struct Origin {
     secure: bool,
     host: String,
     port: u16,
+}
+
+/// Which origins `--allow-origin` allows: one, or with `https://*.example.com[:PORT]` all that have exactly one label
+/// in front. Only `https` (anybody on the way could speak for an `http` one), and at least two labels behind, for
+/// `*.com` is everybody. Who else can have a name there is for who configures it to know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OriginPattern {
+    /// This one.
+    Exact(Origin),
+    /// One label, a dot, and this one.
+    Subdomains(Origin),
+}
+
+/// A text that is no pattern of origins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("an allowed origin is http://HOST[:PORT], https://HOST[:PORT] or https://*.DOMAIN[:PORT] with a dot in DOMAIN")]
+pub struct PatternError;
+
+impl OriginPattern {
+    /// Whether a page of this origin is meant.
+    #[must_use]
+    pub fn allows(&self, origin: &Origin) -> bool {
+        match self {
+            Self::Exact(exact) => exact == origin,
+            Self::Subdomains(parent) => {
+                let label = origin
+                    .host
+                    .strip_suffix(&parent.host)
+                    .and_then(|rest| rest.strip_suffix('.'));
+                (origin.secure, origin.port) == (parent.secure, parent.port)
+                    && label.is_some_and(|label| !label.is_empty() && !label.contains('.'))
+            }
+        }
+    }
+}
+
+impl FromStr for OriginPattern {
+    type Err = PatternError;
+
+    fn from_str(text: &str) -> Result<Self, PatternError> {
+        let Some(parent) = text.strip_prefix("https://*.") else {
+            return text.parse().map(Self::Exact).map_err(|_| PatternError);
+        };
+        let parent: Origin = format!("https://{parent}").parse().map_err(|_| PatternError)?;
+        // A number at the end is an address, whose left part says nothing of who it belongs to.
+        let named = parent
+            .host
+            .rsplit('.')
+            .next()
+            .is_some_and(|top| top.parse::<u32>().is_err());
+        let mut labels = parent.host.split('.');
+        let whole = labels.clone().count() >= 2 && labels.all(|label| !label.is_empty());
+        if named && whole && !parent.host.starts_with('[') {
+            Ok(Self::Subdomains(parent))
+        } else {
+            Err(PatternError)
+        }
+    }
 }
 
 /// A text that is no origin.
@@ -67,13 +123,5 @@ impl fmt::Display for Origin {
         } else {
             write!(f, ":{}", self.port)
         }
-    }
-}
-
-impl<'de> Deserialize<'de> for Origin {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?
-            .parse()
-            .map_err(serde::de::Error::custom)
     }
 }

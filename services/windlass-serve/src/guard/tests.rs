@@ -154,6 +154,61 @@ fn a_network_listener_takes_any_host_and_its_own_origin_of_either_scheme() {
     assert_eq!(check(&guard, &[], &[]), Ok(()));
 }
 
+#[test]
+fn a_pattern_allows_pages_one_label_below_a_domain_and_no_others() {
+    let guard = guard(
+        Reach::Network,
+        &["https://*.example.com", "https://*.dev.example.org:8443"],
+    );
+    for origin in [
+        "https://app.example.com",
+        "https://a-b.example.com:443",
+        "https://x.dev.example.org:8443",
+    ] {
+        assert_eq!(check(&guard, &["up.example"], &[origin]), Ok(()), "{origin}");
+    }
+    for origin in [
+        "http://app.example.com",
+        "https://example.com",
+        "https://.example.com",
+        "https://a.b.example.com",
+        "https://evilexample.com",
+        "https://app.example.com.evil",
+        "https://app.example.com:444",
+        "https://x.dev.example.org",
+        "https://*.example.com",
+        "null",
+    ] {
+        assert_eq!(
+            check(&guard, &["up.example"], &[origin]),
+            Err(Refusal::Origin),
+            "{origin}"
+        );
+    }
+}
+
+#[test]
+fn patterns_that_would_allow_strangers_are_refused() {
+    for text in [
+        "*",
+        "https://*",
+        "https://*.com",
+        "https://*.",
+        "https://*.com.",
+        "https://*..com",
+        "https://*.0.0.1",
+        "https://*.[::1]",
+        "http://*.example.com",
+        "https://app*.example.com",
+        "https://*.*.example.com",
+        "https://app.*.com",
+        "https://*.example.com/",
+        "null",
+    ] {
+        assert!(text.parse::<OriginPattern>().is_err(), "{text}");
+    }
+}
+
 proptest! {
     #[test]
     fn no_host_but_a_loopback_name_ever_passes(host in "[ -~]{0,40}") {
