@@ -3,7 +3,7 @@
 //! `axum::serve` is not used: it has no bound on connections or header time, hides the socket, and its graceful
 //! shutdown does not wait for upgraded connections. hyper's HTTP/1 connection is driven directly rather than by
 //! hyper-util's `auto`, which waits for the first bytes without a limit, cannot bound the size of a header, and speaks
-//! HTTP/2 or not depending on what other crates of the build asked for; [`connection`] is where ALPN will choose.
+//! HTTP/2 or not depending on what other crates of the build asked for; `connection` is where ALPN will choose.
 
 use std::io;
 use std::net::SocketAddr;

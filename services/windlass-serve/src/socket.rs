@@ -145,7 +145,7 @@ impl AsyncWrite for Socket {
         Pin::new(&mut self.get_mut().stream).poll_flush(cx)
     }
 
-    /// Sends FIN, then reads until the peer has closed too or [`LINGER`] is over.
+    /// Sends FIN, then reads until the peer has closed too or `LINGER` is over.
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let socket = self.get_mut();
         loop {

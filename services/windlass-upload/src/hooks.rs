@@ -1,7 +1,7 @@
 //! Hooks: somebody else's word over HTTP on what happens to uploads, in tusd's JSON.
 //!
 //! `pre-*` are asked in the request and answered before it goes on; `post-*` are told from the outbox
-//! ([`deliver`]), in order for each upload, until they are taken. Each call carries an `Idempotency-Key` that is the
+//! (`deliver`), in order for each upload, until they are taken. Each call carries an `Idempotency-Key` that is the
 //! same for every repetition. Nothing of a call is logged but its kind, its upload and what went wrong.
 
 mod deliver;
