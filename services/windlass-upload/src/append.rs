@@ -6,11 +6,13 @@
 
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
 use http::HeaderMap;
 use tokio::time::Instant;
+use tokio::time::error::Elapsed;
 use windlass_task::change::{Change, Refusal};
 use windlass_task::record::Creation;
 use windlass_task::status::{IllegalTransition, Trigger};
@@ -269,7 +271,7 @@ impl Session {
             let idle = upload.config.idle_timeout;
             let due = self.due;
             let piece = tokio::select! {
-                piece = tokio::time::timeout(idle, body.next()) => piece,
+                piece = within(idle, body.next()) => piece,
                 reason = self.hold.asked() => return Err(self.released(reason)),
                 () = &mut draining => return Err(Error::Drain),
                 turn = receiving.turn() => match turn {
@@ -509,7 +511,7 @@ pub(crate) async fn take_nothing<E>(
     let idle = upload.config.idle_timeout;
     let mut body = pin!(body);
     loop {
-        match tokio::time::timeout(idle, body.next()).await {
+        match within(idle, body.next()).await {
             Err(_) => return Err(Error::AwaitBody { after: idle }),
             Ok(None) => return Ok(()),
             Ok(Some(Err(_))) => return Err(Error::ReadBody),
@@ -519,6 +521,18 @@ pub(crate) async fn take_nothing<E>(
         }
     }
 }
+
+/// Waits for a body's next piece for as long as it may bring nothing. A process that stood still finds the time over
+/// before it has looked at its sockets, so it looks once more: the time was its own, not the client's.
+async fn within<T>(idle: Duration, mut next: impl Future<Output = T> + Unpin) -> Result<T, Elapsed> {
+    match tokio::time::timeout(idle, &mut next).await {
+        Ok(piece) => Ok(piece),
+        Err(_) => tokio::time::timeout((idle / 4).min(SECOND_LOOK), next).await,
+    }
+}
+
+/// How long the second look at a silent body takes at most: long enough for every task that has work to have run.
+const SECOND_LOOK: Duration = Duration::from_secs(1);
 
 /// Waits until `due`; without one, for ever.
 async fn at(due: Option<Instant>) {
