@@ -25,7 +25,8 @@ export function startPython(t, name, args) {
   ended.promise.catch(() => {});
   return {
     lines,
-    ended: () => within(`${name} ends`, ended.promise),
+    /** Waits for its end, for `deadline` milliseconds if it has much to do. */
+    ended: (deadline) => within(`${name} ends`, ended.promise, deadline),
     say: () => child.stdin.write('\n'),
     /** Waits for a printed line; what ends the script early ends the wait. */
     line: (what, wanted) => Promise.race([until(what, () => lines.find(wanted)), ended.promise.then(() => lines.find(wanted))]),
