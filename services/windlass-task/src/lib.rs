@@ -12,6 +12,8 @@ pub mod change;
 pub mod epoch;
 pub mod event;
 pub mod feed;
+#[cfg(any(test, feature = "fixture"))]
+pub mod fixture;
 pub mod id;
 pub mod metadata;
 pub mod operation;

@@ -311,34 +311,10 @@ pub fn part_size(length: Option<u64>) -> u64 {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use super::*;
-    use crate::epoch::{Generation, HolderId, WriterEpoch};
-    use crate::id::{Origin, TaskId, Tenant};
+    use crate::fixture::creation;
     use proptest::prelude::*;
-
-    pub(crate) fn creation(length: Option<u64>) -> Creation {
-        Creation {
-            key: TaskKey {
-                tenant: Tenant::default_tenant(),
-                id: TaskId::generate(&Origin::local()),
-            },
-            owner: Owner::local(),
-            protocol: Protocol::Tus,
-            length,
-            metadata: Metadata::default(),
-            token: Token {
-                generation: Generation(1),
-                epoch: WriterEpoch(1),
-                holder: HolderId::from_u128(1),
-            },
-            write_key: None,
-            lifetime: Duration::from_secs(86_400),
-            concat: None,
-            digest: None,
-            aliases: Vec::new(),
-        }
-    }
 
     #[test]
     fn part_sizes_are_those_of_the_design() {

@@ -4,49 +4,29 @@
 //! in many ways; whatever the way, what came is saved before the request is answered. The one exception is a body
 //! longer than its upload: what has not been acknowledged of it is thrown away.
 
+mod body;
+mod checkpoint;
+
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt as _};
-use http::HeaderMap;
+use futures_util::Stream;
 use tokio::time::Instant;
-use tokio::time::error::Elapsed;
 use windlass_task::change::{Change, Refusal};
 use windlass_task::record::Creation;
-use windlass_task::status::{IllegalTransition, Trigger};
 use windlass_task::{Commit, Entry, Expected, Finish, Outcome, Record, Status, UnixMillis};
 
+pub(crate) use self::body::{Check, Piece};
+
+use self::body::Reader;
 use crate::error::Error;
-use crate::finish::{self, Whole};
 use crate::holder::{Hold, Release};
 use crate::hooks::{Asked, Receiving, Turn};
 use crate::service::{Upload, failure, patiently};
 use crate::storage::{Manifest, Writer};
 use crate::tus::{Admission, Rejection};
-use crate::{upkeep, verdict};
-
-/// What a body consists of.
-#[derive(Debug)]
-pub(crate) enum Piece {
-    /// Bytes of the upload.
-    Bytes(Bytes),
-    /// The fields after the last byte (RFC 9110 section 6.5).
-    Trailers(HeaderMap),
-}
-
-/// Judges a whole body before any of it counts.
-pub(crate) trait Check: Send {
-    /// Sees bytes of the body.
-    fn see(&mut self, bytes: &[u8]);
-
-    /// Judges at the body's end, with its trailers if it had any.
-    ///
-    /// # Errors
-    /// Why the body must not count.
-    fn judge(self: Box<Self>, trailers: Option<&HeaderMap>) -> Result<(), Error>;
-}
+use crate::upkeep;
 
 /// One request's writing to one upload.
 pub(crate) struct Session {
@@ -259,65 +239,50 @@ impl Session {
         &mut self,
         body: impl Stream<Item = Result<Piece, E>>,
         admission: Admission,
-        mut check: Option<Box<dyn Check>>,
+        check: Option<Box<dyn Check>>,
     ) -> Result<(), Error> {
         let upload = Arc::clone(&self.upload);
-        let mut trailers = None;
-        let mut body = pin!(body);
+        let body = pin!(body);
+        let mut body = Reader::new(
+            body,
+            upload.config.idle_timeout,
+            admission,
+            self.beyond(admission),
+            check,
+        );
+        let mut asked = pin!(self.hold.asked());
         let mut draining = pin!(upload.parts.shutdown.draining());
         let mut receiving = Receiving::new(&upload, self.record.received);
-        let (mut skip, mut room) = (admission.skip, admission.room);
         loop {
-            let idle = upload.config.idle_timeout;
             let due = self.due;
-            let piece = tokio::select! {
-                piece = within(idle, body.next()) => piece,
-                reason = self.hold.asked() => return Err(self.released(reason)),
+            let saving = !body.is_checked();
+            tokio::select! {
+                // Who wants the upload is heard although the body never stops bringing bytes.
+                biased;
+                reason = &mut asked => return Err(self.released(reason)),
                 () = &mut draining => return Err(Error::Drain),
                 turn = receiving.turn() => match turn {
                     Turn::Stop(answer) => return Err(Error::StopByHook { answer }),
-                    Turn::Tell => {
-                        if self.recorded {
-                            receiving.tell(&upload, &self.record, &self.asked);
-                        }
-                        continue;
+                    Turn::Tell if self.recorded => receiving.tell(&upload, &self.record, &self.asked),
+                    Turn::Tell => {}
+                },
+                bytes = body.next() => match bytes? {
+                    None => return Ok(()),
+                    Some(bytes) => {
+                        self.hold.moved();
+                        self.push(bytes, saving).await?;
                     }
                 },
                 () = at(due) => {
                     self.save().await?;
-                    continue;
+                    body.looked_away();
                 }
-            };
-            let mut piece = match piece {
-                Err(_) => return Err(Error::AwaitBody { after: idle }),
-                Ok(None) => return check.map_or(Ok(()), |check| check.judge(trailers.as_ref())),
-                Ok(Some(Err(_))) => return Err(Error::ReadBody),
-                Ok(Some(Ok(Piece::Trailers(fields)))) => {
-                    trailers = Some(fields);
-                    continue;
-                }
-                Ok(Some(Ok(Piece::Bytes(piece)))) => piece,
-            };
-            if let Some(check) = &mut check {
-                check.see(&piece);
             }
-            if let Some(room) = &mut room {
-                let size = piece.len() as u64;
-                *room = room.checked_sub(size).ok_or_else(|| self.too_long(admission))?;
-            }
-            let known = skip.min(piece.len() as u64);
-            skip -= known;
-            let piece = piece.split_off(usize::try_from(known).unwrap_or(piece.len()));
-            self.hold.moved();
-            self.push(piece, check.is_none()).await?;
         }
     }
 
     /// Takes bytes that follow; with `saving`, a checkpoint may fall here.
     async fn push(&mut self, piece: Bytes, saving: bool) -> Result<(), Error> {
-        if piece.is_empty() {
-            return Ok(());
-        }
         self.unsaved += piece.len() as u64;
         self.writer.write(piece).await?;
         if !saving {
@@ -330,127 +295,6 @@ impl Session {
             self.save().await?;
         }
         Ok(())
-    }
-
-    /// A checkpoint: makes durable and commits what was taken, and the verdict when nothing is missing.
-    async fn save(&mut self) -> Result<(), Error> {
-        let checkpoint = self.writer.checkpoint().await?;
-        let advance = checkpoint.received - self.record.received;
-        let finished = self
-            .length()
-            .filter(|length| *length == checkpoint.received && self.finishing);
-        let unfinished = matches!(self.record.finish, Finish::Open | Finish::VerdictPending);
-        let mut changes = std::mem::take(&mut self.lead);
-        // Steps of their own where somebody else is asked, or an earlier asking came to no end.
-        let asking = finished.is_some()
-            && unfinished
-            && (self.upload.asks_before_finish() || self.recorded && self.record.finish == Finish::VerdictPending);
-        let verdict = match finished {
-            Some(length) if unfinished && !asking => {
-                let demand = |change: &Change| match change {
-                    Change::DemandDigest(text) => Some(text.clone()),
-                    _ => None,
-                };
-                let demanded = self.record.digest.clone().or_else(|| changes.iter().find_map(demand));
-                let whole = Whole {
-                    key: &self.record.key,
-                    length,
-                    segments: &checkpoint.segments,
-                    demanded: demanded.as_deref(),
-                    wanted: self.digest_wanted,
-                };
-                let decision = finish::decide(&self.upload, whole).await?;
-                self.digest = decision.digest;
-                Some(decision.verdict)
-            }
-            _ => None,
-        };
-        if advance > 0 {
-            changes.push(Change::Advance {
-                received: checkpoint.received,
-                segments: checkpoint.segments,
-            });
-        }
-        changes.extend(verdict.map(Change::Finish));
-        (self.unsaved, self.due) = (0, None);
-        if !changes.is_empty() {
-            self.commit(changes).await?;
-            self.upload.metrics.checkpoint(advance);
-        }
-        if asking { self.settle().await } else { Ok(()) }
-    }
-
-    /// Gets the verdict from whoever gives it, as long as nobody else wants the upload.
-    async fn settle(&mut self) -> Result<(), Error> {
-        let (upload, key) = (Arc::clone(&self.upload), self.record.key.clone());
-        let asking = verdict::ask(&upload, &key, self.asked.clone(), self.digest_wanted);
-        if !self.waiting {
-            return Ok(());
-        }
-        let record = tokio::select! {
-            judged = asking.wait(&upload, &key) => judged?,
-            reason = self.hold.asked() => return Err(self.released(reason)),
-            () = upload.parts.shutdown.draining() => return Err(Error::Drain),
-        };
-        if self.digest_wanted {
-            let completion = patiently!(upload, upload.storage().read_completion(&key))?;
-            self.digest = completion.and_then(|completion| completion.digest);
-        }
-        self.expected = Expected::Holder {
-            token: record.token,
-            received: record.received,
-        };
-        self.record = record;
-        Ok(())
-    }
-
-    async fn commit(&mut self, mut changes: Vec<Change>) -> Result<(), Error> {
-        let mut commit = Commit {
-            key: self.record.key.clone(),
-            expected: self.expected.clone(),
-            changes: changes.clone(),
-            traceparent: None,
-        };
-        let mut outcome = self.upload.commit(commit.clone()).await?;
-        if let Outcome::Refused(
-            Refusal::Transition(IllegalTransition {
-                from: Status::Paused,
-                trigger: Trigger::Complete,
-            }),
-            _,
-        ) = outcome
-        {
-            // Paused with the last bytes under way: they count, the verdict waits for whoever resumes.
-            changes.retain(|change| !matches!(change, Change::Finish(_)));
-            commit.changes = changes;
-            outcome = self.upload.commit(commit).await?;
-        }
-        self.recorded |= matches!(outcome, Outcome::Committed(_) | Outcome::Unknown);
-        match outcome {
-            Outcome::Committed(Entry::Live(record)) => {
-                self.expected = Expected::Holder {
-                    token: record.token,
-                    received: record.received,
-                };
-                self.record = *record;
-                if self.record.status == Status::Paused {
-                    return Err(Error::ContinuePaused {
-                        offset: self.record.offset(),
-                    });
-                }
-                Ok(())
-            }
-            other => Err(failure(other)),
-        }
-    }
-
-    /// The length, as it is known or is about to be.
-    fn length(&self) -> Option<u64> {
-        let declared = self.lead.iter().find_map(|change| match change {
-            Change::DeclareLength(length) => Some(*length),
-            _ => None,
-        });
-        self.record.length.or(declared)
     }
 
     /// Makes a deferred length known: it is what has been taken. That finishes the upload.
@@ -479,14 +323,13 @@ impl Session {
         }
     }
 
-    fn too_long(&self, admission: Admission) -> Error {
-        let limit = self.upload.config.max_size;
-        match (self.record.length.or(admission.declare), limit) {
-            (None, Some(limit)) => Rejection::MaxSize { limit }.into(),
+    /// What a body is told that has more bytes than are admitted.
+    fn beyond(&self, admission: Admission) -> Rejection {
+        match (self.record.length.or(admission.declare), self.upload.config.max_size) {
+            (None, Some(limit)) => Rejection::MaxSize { limit },
             (length, _) => Rejection::BeyondLength {
                 length: length.unwrap_or_default(),
-            }
-            .into(),
+            },
         }
     }
 }
@@ -506,33 +349,20 @@ pub(crate) async fn take_nothing<E>(
     upload: &Upload,
     body: impl Stream<Item = Result<Piece, E>>,
     length: u64,
-    mut known: u64,
+    known: u64,
 ) -> Result<(), Error> {
-    let idle = upload.config.idle_timeout;
-    let mut body = pin!(body);
-    loop {
-        match within(idle, body.next()).await {
-            Err(_) => return Err(Error::AwaitBody { after: idle }),
-            Ok(None) => return Ok(()),
-            Ok(Some(Err(_))) => return Err(Error::ReadBody),
-            Ok(Some(Ok(Piece::Trailers(_)))) => {}
-            Ok(Some(Ok(Piece::Bytes(piece)))) if piece.len() as u64 <= known => known -= piece.len() as u64,
-            Ok(Some(Ok(_))) => return Err(Rejection::BeyondLength { length }.into()),
-        }
-    }
+    let admission = Admission {
+        skip: known,
+        declare: None,
+        room: Some(known),
+    };
+    let beyond = Rejection::BeyondLength { length };
+    let body = pin!(body);
+    Reader::new(body, upload.config.idle_timeout, admission, beyond, None)
+        .next()
+        .await
+        .map(drop)
 }
-
-/// Waits for a body's next piece for as long as it may bring nothing. A process that stood still finds the time over
-/// before it has looked at its sockets, so it looks once more: the time was its own, not the client's.
-async fn within<T>(idle: Duration, mut next: impl Future<Output = T> + Unpin) -> Result<T, Elapsed> {
-    match tokio::time::timeout(idle, &mut next).await {
-        Ok(piece) => Ok(piece),
-        Err(_) => tokio::time::timeout((idle / 4).min(SECOND_LOOK), next).await,
-    }
-}
-
-/// How long the second look at a silent body takes at most: long enough for every task that has work to have run.
-const SECOND_LOOK: Duration = Duration::from_secs(1);
 
 /// Waits until `due`; without one, for ever.
 async fn at(due: Option<Instant>) {

@@ -9,30 +9,36 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use windlass_task::change::{Change, Refusal};
-use windlass_task::record::Creation;
 use windlass_task::{
-    Commit, Concat, Entry, Expected, Finish, Outcome, Principal, Record, Segment, Status, TaskId, TaskKey, UnixMillis,
+    Commit, Concat, Entry, Expected, Finish, Outcome, Principal, Record, Segment, Status, TaskId, TaskKey,
 };
 
+use crate::creation::New;
 use crate::error::Error;
 use crate::finish::{self, Whole};
 use crate::hooks::Asked;
 use crate::location::Target;
 use crate::service::{Upload, failure, patiently};
-use crate::storage::Manifest;
 use crate::tus::Rejection;
 use crate::verdict;
 
 /// A final upload waits for parts that are still being uploaded, so it lives longer than they do.
 const LIFETIMES: u32 = 7;
 
-/// Creates the final upload of the parts at `urls`, joined at once when all are complete.
+/// What a final upload is made of.
+pub(crate) struct Final<'a> {
+    /// Its parts in order.
+    pub(crate) urls: &'a [String],
+    /// The `Upload-Concat` field that named them.
+    pub(crate) header: String,
+}
+
+/// Creates the final upload `new` of the parts at the URLs, joined at once when all are complete.
 pub(crate) async fn create_final(
     upload: &Arc<Upload>,
     principal: &Principal,
-    mut creation: Creation,
-    urls: &[String],
-    header: String,
+    new: New,
+    Final { urls, header }: Final<'_>,
     host: Option<&str>,
     asked: &Asked,
 ) -> Result<Record, Error> {
@@ -41,19 +47,13 @@ pub(crate) async fn create_final(
         let part = find_part(upload, principal, url, host).await?;
         parts.push(part.ok_or(Rejection::ConcatPart { position: index + 1 })?.key.id);
     }
-    creation.lifetime *= LIFETIMES;
-    creation.concat = Some(Concat::Final {
+    let key = new.key().clone();
+    let joined = Concat::Final {
         parts: parts.clone(),
         header,
-    });
-    upload.ask_before_creation(&mut creation, asked, None).await?;
-    let key = creation.key.clone();
-    let manifest = Manifest::of(&creation, UnixMillis::now());
-    patiently!(upload, upload.storage().write_manifest(&manifest))?;
-    let record = match upload.commit(Commit::create(creation)).await? {
-        Outcome::Committed(Entry::Live(record)) => *record,
-        other => return Err(failure(other)),
     };
+    let new = new.living_longer(LIFETIMES).in_concatenation(Some(joined));
+    let record = new.record(asked).await?;
     let distinct: BTreeSet<TaskId> = parts.into_iter().collect();
     for id in distinct {
         let part = TaskKey {

@@ -3,27 +3,19 @@
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use windlass_task::{Principal, Record, Status};
+use windlass_task::{Record, Status};
 
 use crate::error::Error;
-use crate::location::Target;
 use crate::range::{self, Range};
 use crate::service::Upload;
 
-pub(crate) async fn answer(
-    upload: &Upload,
-    principal: &Principal,
-    target: &Target,
-    request: &HeaderMap,
-) -> Result<Response, Error> {
-    let key = upload.find(target).await?;
-    let record = upload.authorise(upload.load(&key).await?, principal, target)?;
-    let length = match (record.status, record.length) {
-        (Status::Completed, Some(length)) => length,
-        _ => return Err(Error::Download),
+/// Answers with the bytes of a finished upload.
+pub(crate) async fn answer(upload: &Upload, record: &Record, request: &HeaderMap) -> Result<Response, Error> {
+    let (Status::Completed, Some(length)) = (record.status, record.length) else {
+        return Err(Error::Download);
     };
-    let etag = etag(&record);
-    let mut headers = describe(&record, &etag);
+    let etag = etag(record);
+    let mut headers = describe(record, &etag);
     if matches(request.get(header::IF_NONE_MATCH), &etag) {
         return Ok((StatusCode::NOT_MODIFIED, headers).into_response());
     }

@@ -10,14 +10,13 @@ use axum::body::Body;
 use futures_util::TryStreamExt as _;
 use http::StatusCode;
 use serde::Serialize;
-use windlass_task::record::Creation;
-use windlass_task::{Metadata, Principal, Protocol, TaskId, TaskKey, WriteKey};
+use windlass_task::{Metadata, Principal, Protocol, TaskId};
 
 use self::bounded::HeaderBudget;
-use crate::append::{Piece, Session};
+use crate::append::Piece;
+use crate::creation::New;
 use crate::error::Error as UploadError;
 use crate::hooks::Asked;
-use crate::location::location;
 use crate::service::Upload;
 use crate::tus::Admission;
 
@@ -147,28 +146,9 @@ async fn take_file(
             .map(|media_type| ("filetype", media_type.as_bytes())),
     );
     let metadata = Metadata::from_pairs(pairs).map_err(|source| Error::KeepMetadata { source })?;
-    let write_key = (!upload.parts.demands_token).then(WriteKey::random);
-    let key = TaskKey {
-        tenant: principal.tenant.clone(),
-        id: TaskId::generate(&upload.config.origin),
-    };
-    let mut creation = Creation {
-        key: key.clone(),
-        owner: principal.owner.clone(),
-        protocol: Protocol::Form,
-        length: None,
-        metadata,
-        token: upload.first_token().await?,
-        write_key: write_key.as_ref().map(WriteKey::hash),
-        lifetime: upload.config.lifetime,
-        concat: None,
-        digest: None,
-        aliases: Vec::new(),
-    };
-    upload.ask_before_creation(&mut creation, asked, None).await?;
-    let hold = upload.holders.try_hold(&key).ok_or(UploadError::FindUpload)?;
-    let mut session = Session::create(Arc::clone(upload), hold, creation).await?;
-    session.on_behalf_of(asked);
+    let new = New::begin(upload, principal, Protocol::Form, None, metadata).await?;
+    let (task_id, location) = (new.key().id.clone(), new.location());
+    let (mut session, _) = new.open(asked, None).await?;
     let admission = Admission {
         skip: 0,
         declare: None,
@@ -186,10 +166,9 @@ async fn take_file(
         return Err(error);
     }
     session.into_record()?;
-    let location = location(upload.config.public_url.as_deref(), &key, write_key.as_ref());
     Ok(ReceivedFile {
         name,
-        task_id: key.id,
+        task_id,
         location,
     })
 }

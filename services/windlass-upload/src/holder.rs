@@ -218,18 +218,20 @@ impl Hold {
         self.known = revision;
     }
 
-    /// Waits until somebody asks for the release.
-    pub(crate) async fn asked(&self) -> Release {
-        let mut release = self.release.clone();
-        let concerns = |asked: &Option<Release>| match asked {
-            None => false,
-            Some(Release::TakenOver) => true,
-            Some(Release::Withdrawn { revision }) => *revision > self.known,
-        };
-        match release.wait_for(concerns).await.map(|reason| *reason) {
-            Ok(Some(reason)) => reason,
-            // The slot was replaced: this hold has been overruled.
-            Ok(None) | Err(_) => Release::TakenOver,
+    /// Waits until somebody asks for the release. It does not borrow the hold, so it can be waited for all along.
+    pub(crate) fn asked(&self) -> impl Future<Output = Release> + use<> {
+        let (mut release, known) = (self.release.clone(), self.known);
+        async move {
+            let concerns = |asked: &Option<Release>| match asked {
+                None => false,
+                Some(Release::TakenOver) => true,
+                Some(Release::Withdrawn { revision }) => *revision > known,
+            };
+            match release.wait_for(concerns).await.map(|reason| *reason) {
+                Ok(Some(reason)) => reason,
+                // The slot was replaced: this hold has been overruled.
+                Ok(None) | Err(_) => Release::TakenOver,
+            }
         }
     }
 

@@ -1,14 +1,15 @@
 //! The upload service: takes bytes over resumable protocols and loses none that it has acknowledged.
 //!
-//! Main path: [`router`] → `http` (thin handlers) → `tus` or `form` (what the request means, no I/O) → `holder` (who may
-//! write now) → `append` (body to storage in checkpoints, each a commit) → `finish` (the verdict). [`storage`] keeps
-//! bytes, `windlass_task`'s store keeps everything else.
+//! Main path: [`router`] → `http` (thin handlers) → `tus` or `form` (what the request means, no I/O) → `creation`, or
+//! `holder` (who may write now) → `append` (body to storage in checkpoints, each a commit) → `finish` (the verdict).
+//! [`storage`] keeps bytes, `windlass_task`'s store keeps everything else.
 //!
 //! It must not know of WebSocket or channels: watchers learn from the commits.
 
 mod append;
 mod concat;
 pub mod config;
+mod creation;
 pub mod digest;
 mod download;
 pub mod embedded;

@@ -187,15 +187,37 @@ impl Upload {
     ///
     /// Nobody is disturbed before the caller has shown its right to write.
     pub(crate) async fn hold(&self, principal: &Principal, target: &Target) -> Result<(Hold, Record), Error> {
+        let (hold, record) = self.hold_if(principal, target, |_| true).await?;
+        Ok((hold.expect("it is wanted whatever it is"), record))
+    }
+
+    /// As [`Upload::hold`], but an upload that is not `wanted` is only read: its writer goes on.
+    pub(crate) async fn hold_if(
+        &self,
+        principal: &Principal,
+        target: &Target,
+        wanted: impl Fn(&Record) -> bool,
+    ) -> Result<(Option<Hold>, Record), Error> {
         let key = self.find(target).await?;
         // Held before it is read, the record cannot change under it; only who finds it taken has to read twice.
-        if let Some(hold) = self.holders.try_hold(&key) {
-            let record = self.authorise(self.load(&key).await?, principal, target)?;
-            return Ok((hold, record));
+        let free = self.holders.try_hold(&key);
+        let record = self.authorise(self.load(&key).await?, principal, target)?;
+        if !wanted(&record) {
+            return Ok((None, record));
         }
-        self.authorise(self.load(&key).await?, principal, target)?;
+        match free {
+            Some(hold) => Ok((Some(hold), record)),
+            None => {
+                let (hold, record) = self.take_over(&key, principal, target).await?;
+                Ok((Some(hold), record))
+            }
+        }
+    }
+
+    /// An upload that somebody else writes. The caller has shown its right to.
+    async fn take_over(&self, key: &TaskKey, principal: &Principal, target: &Target) -> Result<(Hold, Record), Error> {
         let asked = Instant::now();
-        let taken = self.holders.take_over(&key).await;
+        let taken = self.holders.take_over(key).await;
         let outcome = match &taken {
             Ok(hold) if hold.is_forced() => "forced",
             Ok(_) => "released",
@@ -209,7 +231,7 @@ impl Upload {
                 retry_after: Duration::from_secs(1),
             },
         })?;
-        let record = self.authorise(self.load(&key).await?, principal, target)?;
+        let record = self.authorise(self.load(key).await?, principal, target)?;
         let record = if hold.is_forced() {
             self.fence(&hold, record).await?
         } else {

@@ -4,8 +4,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::epoch::{HolderId, WriterEpoch};
+use crate::fixture::creation;
 use crate::record::SegmentKind;
-use crate::record::tests::creation;
 use crate::status::Status;
 
 const GENERATION: Generation = Generation(1);

@@ -5,20 +5,20 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, Method, StatusCode, header};
 use windlass_serve::Caller;
-use windlass_task::record::Creation;
-use windlass_task::{Principal, Protocol, Record, TaskId, TaskKey, UnixMillis, WriteKey};
+use windlass_task::{Principal, Protocol, Record, Status, UnixMillis};
 
 use super::{OtherProtocol, apart, permitted, pieces};
 use crate::append::{Check, Session};
+use crate::creation::New;
 use crate::digest::{Expected, Hasher};
 use crate::download;
 use crate::error::{Error, decorate};
 use crate::holder::Hold;
 use crate::hooks::Asked;
 use crate::ietf::{self, Admitted, Append, Command, Create, Head, Rejection, Row, response};
-use crate::location::{Target, location};
+use crate::location::Target;
 use crate::service::Upload;
 use crate::tus::{self, Admission};
 
@@ -109,16 +109,33 @@ pub(super) async fn get(
     headers: &HeaderMap,
 ) -> Result<Response, Error> {
     let principal = permitted(caller)?;
-    match download::answer(upload, &principal, target, headers).await {
-        Err(Error::Download) => {}
-        done => return done,
-    }
     let row = Row::of(headers);
-    match apart(upload, retrieve(Arc::clone(upload), principal, target.clone(), row)).await {
-        Ok(headers) => Ok(respond(StatusCode::NO_CONTENT, headers)),
-        Err(Error::Reject(_)) => Err(Error::Download),
-        Err(error) => Err(error),
+    let read = read(Arc::clone(upload), principal, target.clone());
+    match apart(upload, read).await? {
+        Readable::Finished(record) => download::answer(upload, &record, headers).await,
+        Readable::Unfinished(record) => Ok(respond(StatusCode::NO_CONTENT, standing(upload, &record, row))),
+        Readable::Not => Err(Error::Download),
     }
+}
+
+/// What a GET finds.
+enum Readable {
+    /// An upload with all its bytes.
+    Finished(Record),
+    /// One of this protocol, at the offset at which whoever wrote it has stopped.
+    Unfinished(Record),
+    /// One of another protocol.
+    Not,
+}
+
+async fn read(upload: Arc<Upload>, principal: Principal, target: Target) -> Result<Readable, Error> {
+    let unfinished = |record: &Record| record.status != Status::Completed && record.protocol == Protocol::Ietf;
+    let (hold, record) = upload.hold_if(&principal, &target, unfinished).await?;
+    Ok(match hold {
+        _ if record.status == Status::Completed => Readable::Finished(record),
+        Some(_) => Readable::Unfinished(record),
+        None => Readable::Not,
+    })
 }
 
 async fn create_upload(
@@ -129,54 +146,22 @@ async fn create_upload(
     asked: Asked,
     body: Body,
 ) -> Result<Response, Error> {
-    if upload.parts.shutdown.is_draining() {
-        return Err(Error::Drain);
-    }
-    let write_key = (!upload.parts.demands_token).then(WriteKey::random);
-    let key = TaskKey {
-        tenant: principal.tenant,
-        id: TaskId::generate(&upload.config.origin),
-    };
-    let mut creation = Creation {
-        key: key.clone(),
-        owner: principal.owner,
-        protocol: Protocol::Ietf,
-        length: create.length,
-        metadata: create.metadata,
-        token: upload.first_token().await?,
-        write_key: write_key.as_ref().map(WriteKey::hash),
-        lifetime: upload.config.lifetime,
-        concat: None,
-        digest: create.digests.representation.clone(),
-        aliases: Vec::new(),
-    };
-    let answer = upload.ask_before_creation(&mut creation, &asked, Some(row)).await?;
-    let hold = upload.holders.try_hold(&key).ok_or(Error::FindUpload)?;
-    let room = create.length.or(upload.config.max_size);
-    let mut session = Session::create(Arc::clone(&upload), hold, creation).await?;
-    session.on_behalf_of(&asked);
+    let new = New::begin(&upload, &principal, Protocol::Ietf, create.length, create.metadata).await?;
+    let new = new.demanding(create.digests.representation);
+    let location = new.location_field();
+    let (session, answer) = new.open(&asked, Some(row)).await?;
     let turn = Turn {
         complete: create.complete,
         content: create.digests.content,
         wanted: create.digests.wanted,
         row,
     };
-    let (mut headers, worded) = turn
-        .take(
-            session,
-            Admission {
-                skip: 0,
-                declare: None,
-                room,
-            },
-            body,
-        )
-        .await?;
-    let location = location(upload.config.public_url.as_deref(), &key, write_key.as_ref());
-    headers.insert(
-        header::LOCATION,
-        HeaderValue::try_from(location).expect("a location is ASCII"),
-    );
+    let admission = Admission {
+        room: create.length.or(upload.config.max_size),
+        ..ANY_BODY
+    };
+    let (mut headers, worded) = turn.take(session, admission, body).await?;
+    headers.insert(header::LOCATION, location);
     let response = decorate(respond(StatusCode::CREATED, headers), answer.as_ref());
     Ok(decorate(response, worded.as_deref()))
 }
@@ -309,9 +294,11 @@ async fn cancel(upload: Arc<Upload>, principal: Principal, target: Target) -> Re
 
 /// The upload that a path names, held, if it is one of this protocol; another's writer is not disturbed.
 async fn hold_own(upload: &Upload, principal: &Principal, target: &Target) -> Result<(Hold, Record), Error> {
-    let key = upload.find(target).await?;
-    own_protocol(&upload.authorise(upload.load(&key).await?, principal, target)?)?;
-    upload.hold(principal, target).await
+    let own = |record: &Record| own_protocol(record).is_ok();
+    match upload.hold_if(principal, target, own).await? {
+        (Some(hold), record) => Ok((hold, record)),
+        (None, _) => Err(tus::Rejection::Version.into()),
+    }
 }
 
 /// An upload of tus that is addressed without `Tus-Resumable` is answered as tus answers that.

@@ -4,19 +4,19 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, Method, StatusCode, header};
 use http_body::Body as _;
 use windlass_serve::Caller;
 use windlass_task::change::Change;
-use windlass_task::record::Creation;
-use windlass_task::{Commit, Concat, Entry, Outcome, Principal, Protocol, Record, TaskId, TaskKey, WriteKey};
+use windlass_task::{Commit, Concat, Entry, Outcome, Principal, Protocol, Record};
 
 use super::{apart, permitted, pieces};
 use crate::append::{self, Check, Session};
 use crate::concat;
+use crate::creation::New;
 use crate::error::{Error, decorate};
 use crate::hooks::Asked;
-use crate::location::{Target, location};
+use crate::location::Target;
 use crate::service::{Upload, failure};
 use crate::tus::{
     self, Admission, Append, Checksum, Command, Concatenation, Create, Head, Rejection, Verify, response,
@@ -112,64 +112,31 @@ async fn create_upload(
     asked: Asked,
     body: Body,
 ) -> Result<Response, Error> {
-    if upload.parts.shutdown.is_draining() {
-        return Err(Error::Drain);
-    }
-    let write_key = (!upload.parts.demands_token).then(WriteKey::random);
-    let key = TaskKey {
-        tenant: principal.tenant.clone(),
-        id: TaskId::generate(&upload.config.origin),
-    };
-    let mut creation = Creation {
-        key: key.clone(),
-        owner: principal.owner.clone(),
-        protocol: Protocol::Tus,
-        length: create.length,
-        metadata: create.metadata,
-        token: upload.first_token().await?,
-        write_key: write_key.as_ref().map(WriteKey::hash),
-        lifetime: upload.config.lifetime,
-        concat: None,
-        digest: None,
-        aliases: Vec::new(),
-    };
-    let mut answer = None;
-    let record = match create.concat {
+    let new = New::begin(&upload, &principal, Protocol::Tus, create.length, create.metadata).await?;
+    let location = new.location_field();
+    let (record, answer) = match create.concat {
         Some(Concatenation::Final { urls, header }) => {
-            concat::create_final(&upload, &principal, creation, &urls, header, host.as_deref(), &asked).await?
+            let final_ = concat::Final { urls: &urls, header };
+            let record = concat::create_final(&upload, &principal, new, final_, host.as_deref(), &asked).await?;
+            (record, None)
         }
         partial => {
-            if let Some(Concatenation::Partial) = partial {
-                creation.concat = Some(Concat::Partial { adopted_by: Vec::new() });
-            }
-            answer = upload.ask_before_creation(&mut creation, &asked, None).await?;
-            let hold = upload.holders.try_hold(&key).ok_or(Error::FindUpload)?;
-            let room = create.length.or(upload.config.max_size);
-            let mut session = Session::create(Arc::clone(&upload), hold, creation).await?;
-            session.on_behalf_of(&asked);
-            session
-                .take(
-                    pieces(body),
-                    Admission {
-                        skip: 0,
-                        declare: None,
-                        room,
-                    },
-                    check(create.checksum),
-                )
-                .await?;
-            session.into_record()?
+            let partial = partial.map(|_| Concat::Partial { adopted_by: Vec::new() });
+            let (mut session, answer) = new.in_concatenation(partial).open(&asked, None).await?;
+            let admission = Admission {
+                skip: 0,
+                declare: None,
+                room: create.length.or(upload.config.max_size),
+            };
+            session.take(pieces(body), admission, check(create.checksum)).await?;
+            (session.into_record()?, answer)
         }
     };
     let mut headers = response::progress(&record);
     if !create.with_body {
         headers.remove(response::UPLOAD_OFFSET);
     }
-    let location = location(upload.config.public_url.as_deref(), &key, write_key.as_ref());
-    headers.insert(
-        header::LOCATION,
-        HeaderValue::try_from(location).expect("a location is ASCII"),
-    );
+    headers.insert(header::LOCATION, location);
     let response = decorate((StatusCode::CREATED, headers).into_response(), answer.as_ref());
     Ok(decorate(response, record.answer.as_deref()))
 }

@@ -1,9 +1,6 @@
-use std::time::Duration;
-
 use http::{HeaderName, HeaderValue, Method};
 use proptest::prelude::*;
-use windlass_task::record::Creation;
-use windlass_task::{Generation, HolderId, Origin, Owner, TaskId, TaskKey, Tenant, Token, UnixMillis, WriterEpoch};
+use windlass_task::fixture;
 
 use super::*;
 use crate::digest::Algorithm;
@@ -33,27 +30,7 @@ fn read(method: Method, names_upload: bool, pairs: &[(&str, &str)]) -> Result<Co
 }
 
 fn record(length: Option<u64>, received: u64) -> Record {
-    let creation = Creation {
-        key: TaskKey {
-            tenant: Tenant::default_tenant(),
-            id: TaskId::generate(&Origin::local()),
-        },
-        owner: Owner::local(),
-        protocol: Protocol::Ietf,
-        length,
-        metadata: Metadata::default(),
-        token: Token {
-            generation: Generation(1),
-            epoch: WriterEpoch(1),
-            holder: HolderId::from_u128(1),
-        },
-        write_key: None,
-        lifetime: Duration::from_secs(60),
-        concat: None,
-        digest: None,
-        aliases: Vec::new(),
-    };
-    let mut record = Record::create(creation, UnixMillis(0));
+    let mut record = fixture::record(Protocol::Ietf, length);
     record.received = received;
     record
 }

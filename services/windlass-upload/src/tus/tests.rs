@@ -1,11 +1,6 @@
-use std::time::Duration;
-
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use proptest::prelude::*;
-use windlass_task::record::Creation;
-use windlass_task::{
-    Generation, HolderId, Origin, Owner, Protocol, TaskId, TaskKey, Tenant, Token, UnixMillis, WriterEpoch,
-};
+use windlass_task::{Protocol, fixture};
 
 use super::*;
 
@@ -35,27 +30,7 @@ fn read(method: Method, names_upload: bool, has_body: bool, pairs: &[(&str, &str
 }
 
 fn record(length: Option<u64>) -> Record {
-    let creation = Creation {
-        key: TaskKey {
-            tenant: Tenant::default_tenant(),
-            id: TaskId::generate(&Origin::local()),
-        },
-        owner: Owner::local(),
-        protocol: Protocol::Tus,
-        length,
-        metadata: Metadata::default(),
-        token: Token {
-            generation: Generation(1),
-            epoch: WriterEpoch(1),
-            holder: HolderId::from_u128(1),
-        },
-        write_key: None,
-        lifetime: Duration::from_secs(1),
-        concat: None,
-        digest: None,
-        aliases: Vec::new(),
-    };
-    Record::create(creation, UnixMillis(0))
+    fixture::record(Protocol::Tus, length)
 }
 
 #[test]

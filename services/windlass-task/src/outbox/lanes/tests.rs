@@ -4,7 +4,7 @@ use async_trait::async_trait;
 
 use super::*;
 use crate::change::Change;
-use crate::record::tests::creation;
+use crate::fixture::creation;
 use crate::store::{Commit, EmbeddedStore, Options, TaskStore as _};
 
 /// Remembers what was delivered, and refuses what it is told to refuse.

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::change::Change;
-use crate::record::tests::creation;
+use crate::fixture::creation;
 use crate::store::contract::{self, Backend, TestClock};
 
 fn open(directory: &Path, clock: &TestClock) -> EmbeddedStore {

@@ -1,35 +1,10 @@
 use bytes::Bytes;
 use futures_util::TryStreamExt as _;
-use windlass_task::record::Creation;
-use windlass_task::{
-    Generation, HolderId, Metadata, Origin, Owner, Protocol, TaskId, Tenant, Token, UnixMillis, WriterEpoch,
-};
+use windlass_task::fixture::creation;
+use windlass_task::{UnixMillis, WriterEpoch};
 
 use super::*;
 use crate::storage::Checkpoint;
-
-fn creation() -> Creation {
-    Creation {
-        key: TaskKey {
-            tenant: Tenant::default_tenant(),
-            id: TaskId::generate(&Origin::local()),
-        },
-        owner: Owner::local(),
-        protocol: Protocol::Tus,
-        length: Some(1 << 20),
-        metadata: Metadata::default(),
-        token: Token {
-            generation: Generation(1),
-            epoch: WriterEpoch(1),
-            holder: HolderId::from_u128(1),
-        },
-        write_key: None,
-        lifetime: std::time::Duration::from_secs(1),
-        concat: None,
-        digest: None,
-        aliases: Vec::new(),
-    }
-}
 
 fn saved(record: &mut Record, checkpoint: &Checkpoint) {
     record.received = checkpoint.received;
@@ -51,7 +26,7 @@ async fn content(disk: &Disk, record: &Record, range: Range<u64>) -> Vec<u8> {
 async fn a_late_writer_of_an_earlier_epoch_overwrites_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let disk = Disk::open(directory.path(), Durability::Process).unwrap();
-    let mut record = Record::create(creation(), UnixMillis(0));
+    let mut record = Record::create(creation(Some(1 << 20)), UnixMillis(0));
     let mut first = disk.open(&record).await.unwrap();
     first.write(Bytes::from_static(b"hello ")).await.unwrap();
     saved(&mut record, &first.checkpoint().await.unwrap());
@@ -71,7 +46,7 @@ async fn a_late_writer_of_an_earlier_epoch_overwrites_nothing() {
 async fn the_next_writer_of_an_epoch_goes_on_over_what_was_not_committed() {
     let directory = tempfile::tempdir().unwrap();
     let disk = Disk::open(directory.path(), Durability::PowerCut).unwrap();
-    let mut record = Record::create(creation(), UnixMillis(0));
+    let mut record = Record::create(creation(Some(1 << 20)), UnixMillis(0));
     let mut first = disk.open(&record).await.unwrap();
     first.write(Bytes::from_static(b"abc")).await.unwrap();
     saved(&mut record, &first.checkpoint().await.unwrap());
@@ -92,7 +67,7 @@ async fn the_next_writer_of_an_epoch_goes_on_over_what_was_not_committed() {
 async fn many_small_and_large_pieces_come_out_as_they_went_in() {
     let directory = tempfile::tempdir().unwrap();
     let disk = Disk::open(directory.path(), Durability::Process).unwrap();
-    let mut record = Record::create(creation(), UnixMillis(0));
+    let mut record = Record::create(creation(Some(1 << 20)), UnixMillis(0));
     let mut writer = disk.open(&record).await.unwrap();
     let mut sent = Vec::new();
     for index in 0..5_000_usize {
@@ -109,7 +84,7 @@ async fn many_small_and_large_pieces_come_out_as_they_went_in() {
 async fn a_document_is_created_once_and_the_same_twice_is_one() {
     let directory = tempfile::tempdir().unwrap();
     let disk = Disk::open(directory.path(), Durability::Process).unwrap();
-    let creation = creation();
+    let creation = creation(Some(1 << 20));
     let manifest = Manifest::of(&creation, UnixMillis(1));
     disk.write_manifest(&manifest).await.unwrap();
     disk.write_manifest(&manifest).await.unwrap();
@@ -141,7 +116,7 @@ async fn a_document_is_created_once_and_the_same_twice_is_one() {
 async fn a_writer_that_failed_gives_no_checkpoint() {
     let directory = tempfile::tempdir().unwrap();
     let disk = Disk::open(directory.path(), Durability::Process).unwrap();
-    let record = Record::create(creation(), UnixMillis(0));
+    let record = Record::create(creation(Some(1 << 20)), UnixMillis(0));
     // A directory where the file should be.
     let path = disk.path(&format!("{}.1", Disk::stem(&record.key)));
     std::fs::create_dir_all(&path).unwrap();

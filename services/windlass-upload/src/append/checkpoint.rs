@@ -1,0 +1,136 @@
+//! The checkpoints of a session: bytes durable, then the commit, then the verdict where nothing is missing.
+
+use std::sync::Arc;
+
+use windlass_task::change::{Change, Refusal};
+use windlass_task::status::{IllegalTransition, Trigger};
+use windlass_task::{Commit, Entry, Expected, Finish, Outcome, Status};
+
+use super::Session;
+use crate::error::Error;
+use crate::finish::{self, Whole};
+use crate::service::{failure, patiently};
+use crate::verdict;
+
+impl Session {
+    /// A checkpoint: makes durable and commits what was taken, and the verdict when nothing is missing.
+    pub(super) async fn save(&mut self) -> Result<(), Error> {
+        let checkpoint = self.writer.checkpoint().await?;
+        let advance = checkpoint.received - self.record.received;
+        let finished = self
+            .length()
+            .filter(|length| *length == checkpoint.received && self.finishing);
+        let unfinished = matches!(self.record.finish, Finish::Open | Finish::VerdictPending);
+        let mut changes = std::mem::take(&mut self.lead);
+        // Steps of their own where somebody else is asked, or an earlier asking came to no end.
+        let asking = finished.is_some()
+            && unfinished
+            && (self.upload.asks_before_finish() || self.recorded && self.record.finish == Finish::VerdictPending);
+        let verdict = match finished {
+            Some(length) if unfinished && !asking => {
+                let demand = |change: &Change| match change {
+                    Change::DemandDigest(text) => Some(text.clone()),
+                    _ => None,
+                };
+                let demanded = self.record.digest.clone().or_else(|| changes.iter().find_map(demand));
+                let whole = Whole {
+                    key: &self.record.key,
+                    length,
+                    segments: &checkpoint.segments,
+                    demanded: demanded.as_deref(),
+                    wanted: self.digest_wanted,
+                };
+                let decision = finish::decide(&self.upload, whole).await?;
+                self.digest = decision.digest;
+                Some(decision.verdict)
+            }
+            _ => None,
+        };
+        if advance > 0 {
+            changes.push(Change::Advance {
+                received: checkpoint.received,
+                segments: checkpoint.segments,
+            });
+        }
+        changes.extend(verdict.map(Change::Finish));
+        (self.unsaved, self.due) = (0, None);
+        if !changes.is_empty() {
+            self.commit(changes).await?;
+            self.upload.metrics.checkpoint(advance);
+        }
+        if asking { self.settle().await } else { Ok(()) }
+    }
+
+    /// Gets the verdict from whoever gives it, as long as nobody else wants the upload.
+    async fn settle(&mut self) -> Result<(), Error> {
+        let (upload, key) = (Arc::clone(&self.upload), self.record.key.clone());
+        let asking = verdict::ask(&upload, &key, self.asked.clone(), self.digest_wanted);
+        if !self.waiting {
+            return Ok(());
+        }
+        let record = tokio::select! {
+            judged = asking.wait(&upload, &key) => judged?,
+            reason = self.hold.asked() => return Err(self.released(reason)),
+            () = upload.parts.shutdown.draining() => return Err(Error::Drain),
+        };
+        if self.digest_wanted {
+            let completion = patiently!(upload, upload.storage().read_completion(&key))?;
+            self.digest = completion.and_then(|completion| completion.digest);
+        }
+        self.expected = Expected::Holder {
+            token: record.token,
+            received: record.received,
+        };
+        self.record = record;
+        Ok(())
+    }
+
+    pub(super) async fn commit(&mut self, mut changes: Vec<Change>) -> Result<(), Error> {
+        let mut commit = Commit {
+            key: self.record.key.clone(),
+            expected: self.expected.clone(),
+            changes: changes.clone(),
+            traceparent: None,
+        };
+        let mut outcome = self.upload.commit(commit.clone()).await?;
+        if let Outcome::Refused(
+            Refusal::Transition(IllegalTransition {
+                from: Status::Paused,
+                trigger: Trigger::Complete,
+            }),
+            _,
+        ) = outcome
+        {
+            // Paused with the last bytes under way: they count, the verdict waits for whoever resumes.
+            changes.retain(|change| !matches!(change, Change::Finish(_)));
+            commit.changes = changes;
+            outcome = self.upload.commit(commit).await?;
+        }
+        self.recorded |= matches!(outcome, Outcome::Committed(_) | Outcome::Unknown);
+        match outcome {
+            Outcome::Committed(Entry::Live(record)) => {
+                self.expected = Expected::Holder {
+                    token: record.token,
+                    received: record.received,
+                };
+                self.record = *record;
+                if self.record.status == Status::Paused {
+                    return Err(Error::ContinuePaused {
+                        offset: self.record.offset(),
+                    });
+                }
+                Ok(())
+            }
+            other => Err(failure(other)),
+        }
+    }
+
+    /// The length, as it is known or is about to be.
+    fn length(&self) -> Option<u64> {
+        let declared = self.lead.iter().find_map(|change| match change {
+            Change::DeclareLength(length) => Some(*length),
+            _ => None,
+        });
+        self.record.length.or(declared)
+    }
+}

@@ -1,0 +1,138 @@
+//! A new upload on its way to its first commit, whichever protocol asks for it.
+//!
+//! Order: it is named, and gets the key that its URL ends with; `pre-create` may change or refuse it; it is held before
+//! anybody can know of it; its manifest is durable; its record comes with its first commit.
+
+use std::sync::Arc;
+
+use http::HeaderValue;
+use windlass_task::record::Creation;
+use windlass_task::{
+    Answer, Commit, Concat, Entry, Metadata, Outcome, Principal, Protocol, Record, TaskId, TaskKey, UnixMillis,
+    WriteKey,
+};
+
+use crate::append::Session;
+use crate::error::Error;
+use crate::hooks::Asked;
+use crate::ietf::Row;
+use crate::location::location;
+use crate::service::{Upload, failure, patiently};
+use crate::storage::Manifest;
+
+/// An upload that is not recorded yet.
+pub(crate) struct New {
+    upload: Arc<Upload>,
+    creation: Creation,
+    write_key: Option<WriteKey>,
+}
+
+impl New {
+    /// An upload of `principal`'s, with the length and metadata that the client states.
+    ///
+    /// # Errors
+    /// [`Error::Drain`], or that the store does not answer.
+    pub(crate) async fn begin(
+        upload: &Arc<Upload>,
+        principal: &Principal,
+        protocol: Protocol,
+        length: Option<u64>,
+        metadata: Metadata,
+    ) -> Result<Self, Error> {
+        if upload.parts.shutdown.is_draining() {
+            return Err(Error::Drain);
+        }
+        let write_key = (!upload.parts.demands_token).then(WriteKey::random);
+        let creation = Creation {
+            key: TaskKey {
+                tenant: principal.tenant.clone(),
+                id: TaskId::generate(&upload.config.origin),
+            },
+            owner: principal.owner.clone(),
+            protocol,
+            length,
+            metadata,
+            token: upload.first_token().await?,
+            write_key: write_key.as_ref().map(WriteKey::hash),
+            lifetime: upload.config.lifetime,
+            concat: None,
+            digest: None,
+            aliases: Vec::new(),
+        };
+        Ok(Self {
+            upload: Arc::clone(upload),
+            creation,
+            write_key,
+        })
+    }
+
+    /// The digests that the whole must have, a `Repr-Digest` field value.
+    pub(crate) fn demanding(mut self, digest: Option<String>) -> Self {
+        self.creation.digest = digest;
+        self
+    }
+
+    /// Its part in a concatenation.
+    pub(crate) fn in_concatenation(mut self, concat: Option<Concat>) -> Self {
+        self.creation.concat = concat;
+        self
+    }
+
+    /// It expires this many times as late as others.
+    pub(crate) fn living_longer(mut self, times: u32) -> Self {
+        self.creation.lifetime *= times;
+        self
+    }
+
+    /// What finds it.
+    pub(crate) fn key(&self) -> &TaskKey {
+        &self.creation.key
+    }
+
+    /// Its URL, to be given out only once it is recorded.
+    pub(crate) fn location(&self) -> String {
+        location(
+            self.upload.config.public_url.as_deref(),
+            &self.creation.key,
+            self.write_key.as_ref(),
+        )
+    }
+
+    /// The same as a `Location` field.
+    pub(crate) fn location_field(&self) -> HeaderValue {
+        HeaderValue::try_from(self.location()).expect("a location is ASCII")
+    }
+
+    /// A session that takes its first body, and what `pre-create` adds to the answer. `row` is the version of a request
+    /// of the IETF protocol.
+    ///
+    /// # Errors
+    /// As `pre-create` answers, or that the storage does not take the manifest; nothing is left then.
+    pub(crate) async fn open(
+        mut self,
+        asked: &Asked,
+        row: Option<&'static Row>,
+    ) -> Result<(Session, Option<Answer>), Error> {
+        let answer = self.upload.ask_before_creation(&mut self.creation, asked, row).await?;
+        let hold = self.upload.holders.try_hold(&self.creation.key);
+        let hold = hold.ok_or(Error::FindUpload)?;
+        let mut session = Session::create(self.upload, hold, self.creation).await?;
+        session.on_behalf_of(asked);
+        Ok((session, answer))
+    }
+
+    /// Records it without a body.
+    ///
+    /// # Errors
+    /// As [`New::open`], or that the store does not record it.
+    pub(crate) async fn record(mut self, asked: &Asked) -> Result<Record, Error> {
+        let upload = self.upload;
+        upload.ask_before_creation(&mut self.creation, asked, None).await?;
+        let manifest = Manifest::of(&self.creation, UnixMillis::now());
+        patiently!(upload, upload.storage().write_manifest(&manifest))?;
+        match upload.commit(Commit::create(self.creation)).await? {
+            Outcome::Committed(Entry::Live(record)) => Ok(*record),
+            other => Err(failure(other)),
+        }
+    }
+}
