@@ -71,10 +71,12 @@ test('centrifuge-python watches a task across a kill of the server', async (t) =
   assertWatched(lines.filter((line) => 'progress' in line).map(({ progress }) => progress));
 });
 
-test('centrifuge-python publishes to a channel, and a subscriber gets everything once and in order', async (t) => {
-  const server = await startServer(t);
-  const script = startPython(t, 'centrifuge_publish.py', [`${server.webSocketOrigin}/connection/websocket`, 'chat:python']);
-  const [result] = await script.ended();
-  const all = Array.from({ length: 20 }, (_, number) => number);
-  assert.deepEqual(result, { heard: all, history: all, offset: 20, clients: 2 });
-});
+for (const encoding of ['json', 'protobuf']) {
+  test(`centrifuge-python publishes in ${encoding}, and a subscriber gets everything once and in order`, async (t) => {
+    const server = await startServer(t);
+    const args = [`${server.webSocketOrigin}/connection/websocket`, 'chat:python', encoding];
+    const [result] = await startPython(t, 'centrifuge_publish.py', args).ended();
+    const all = Array.from({ length: 20 }, (_, number) => number);
+    assert.deepEqual(result, { heard: all, history: all, offset: 20, clients: 2 });
+  });
+}

@@ -9,6 +9,7 @@
 pub mod memory;
 
 use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -32,6 +33,14 @@ impl NodeId {
     }
 }
 
+impl FromStr for NodeId {
+    type Err = uuid::Error;
+
+    fn from_str(text: &str) -> Result<Self, uuid::Error> {
+        text.parse().map(Self)
+    }
+}
+
 impl fmt::Display for NodeId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
@@ -44,6 +53,9 @@ pub enum Error {
     /// It does not answer; trying again may help.
     #[error("reach the broker")]
     Unreachable,
+    /// There is no such node, or no longer.
+    #[error("find the node")]
+    UnknownNode,
 }
 
 /// How much of a channel is remembered.
@@ -173,10 +185,13 @@ pub trait Broker: fmt::Debug + Send + Sync + 'static {
     /// [`Error`] when it cannot be read.
     async fn count_presence(&self, channel: &ChannelKey) -> Result<PresenceCount, Error>;
 
+    /// Which node this is.
+    fn node(&self) -> NodeId;
+
     /// Sends a message to one node's receiver. It may be lost when the node is.
     ///
     /// # Errors
-    /// [`Error`] when it was not sent.
+    /// [`Error`] when it was not sent; [`Error::UnknownNode`] when there is nobody to take it.
     async fn tell(&self, node: NodeId, message: Bytes) -> Result<(), Error>;
 
     /// Forgets what is over its time. Called every few seconds while the service runs.

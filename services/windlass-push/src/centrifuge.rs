@@ -5,7 +5,9 @@
 
 pub mod codec;
 pub mod command;
+pub mod dialect;
 pub mod engine;
+pub mod peer;
 pub mod push;
 pub mod recovery;
 pub mod reply;

@@ -1,11 +1,14 @@
 //! Who is at the other end of a connection.
 
 use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 
 use serde::Serialize;
 use uuid::Uuid;
 use windlass_task::Principal;
+
+use crate::payload::Payload;
 
 /// The id of one connection: random, given by the server, known to other clients of its channels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -18,6 +21,14 @@ impl ClientId {
         let mut bytes = [0; 16];
         getrandom::fill(&mut bytes).expect("the system's random source answers once the system has started");
         Self(uuid::Builder::from_random_bytes(bytes).into_uuid())
+    }
+}
+
+impl FromStr for ClientId {
+    type Err = uuid::Error;
+
+    fn from_str(text: &str) -> Result<Self, uuid::Error> {
+        text.parse().map(Self)
     }
 }
 
@@ -36,6 +47,12 @@ pub struct ClientInfo {
     /// The connection's id.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub client: String,
+    /// What the connection's token or the backend says of the user.
+    #[serde(skip_serializing_if = "Payload::is_empty")]
+    pub conn_info: Payload,
+    /// What the subscription's token or the backend says of the user in this channel.
+    #[serde(skip_serializing_if = "Payload::is_empty")]
+    pub chan_info: Payload,
 }
 
 /// Who a connection has shown itself to be, and until when.

@@ -120,6 +120,8 @@ pub enum Disconnect {
     Expired,
     /// It took too little of what was waiting for it.
     Slow,
+    /// It sends more, or faster, than is taken.
+    TooManyRequests,
     /// Nothing was heard of the client within the read deadline.
     NoPong,
     /// The token is not valid.
@@ -146,12 +148,13 @@ pub enum Disconnect {
 
 impl Disconnect {
     /// Every way to close a connection.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Closed,
         Self::Shutdown,
         Self::ServerError,
         Self::Expired,
         Self::Slow,
+        Self::TooManyRequests,
         Self::NoPong,
         Self::InvalidToken,
         Self::BadRequest,
@@ -165,6 +168,12 @@ impl Disconnect {
         Self::GoingAway,
     ];
 
+    /// Whether a client library reconnects after this code: the ranges are those of the protocol.
+    #[must_use]
+    pub fn asks_to_reconnect(self) -> bool {
+        !matches!(self.parts().0, 3500..=3999 | 4500..=4999 | 1009)
+    }
+
     /// Close code and reason.
     #[must_use]
     pub fn parts(self) -> (u16, &'static str) {
@@ -175,6 +184,7 @@ impl Disconnect {
             Self::Expired => (3005, "connection expired"),
             Self::Slow => (3008, "slow"),
             Self::NoPong => (3012, "no pong"),
+            Self::TooManyRequests => (3013, "too many requests"),
             Self::InvalidToken => (3500, "invalid token"),
             Self::BadRequest => (3501, "bad request"),
             Self::Stale => (3502, "stale"),

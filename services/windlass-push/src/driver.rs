@@ -6,17 +6,17 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, Sleep};
 
 use crate::codes::Disconnect;
 use crate::desk::Desk;
+use crate::link::Link;
 use crate::outbox::Outbox;
 use crate::push::Push;
 use crate::queue::{Item, Order};
 use crate::session::{Action, Completion, Effect, Session};
 use crate::socket::frame::{self, Opcode};
-use crate::socket::{Message, ReadError, Socket};
+use crate::socket::{Message, ReadError};
 
 /// Deliveries are taken from the queue until this many bytes wait to be written. What stays in the queue can still be
 /// conflated or given up; what is here cannot.
@@ -27,9 +27,9 @@ const BATCH_BYTES: usize = 64 * 1024;
 const UNREAD_BYTES: usize = 256 * 1024;
 
 /// A connection's task.
-pub(crate) struct Driver<Io, S> {
+pub(crate) struct Driver<L, S> {
     push: Arc<Push>,
-    socket: Socket<Io>,
+    link: L,
     session: S,
     desk: Arc<Desk>,
     outbox: Arc<Outbox>,
@@ -64,13 +64,13 @@ enum Ending {
     Gone,
 }
 
-impl<Io: AsyncRead + AsyncWrite + Unpin, S: Session> Driver<Io, S> {
-    pub(crate) fn new(push: Arc<Push>, socket: Socket<Io>, session: S, desk: Arc<Desk>, outbox: Arc<Outbox>) -> Self {
+impl<L: Link, S: Session> Driver<L, S> {
+    pub(crate) fn new(push: Arc<Push>, link: L, session: S, desk: Arc<Desk>, outbox: Arc<Outbox>) -> Self {
         let timer = Box::pin(tokio::time::sleep_until(Instant::now()));
         let (effects, running) = (VecDeque::new(), None);
         Self {
             push,
-            socket,
+            link,
             session,
             desk,
             outbox,
@@ -110,7 +110,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin, S: Session> Driver<Io, S> {
                 Event::Message(Message::Close(code)) => return Ending::Answer(code),
                 Event::Message(message) => {
                     if let Message::Ping(payload) = &message {
-                        self.socket.enqueue(frame::build(Opcode::Pong, payload));
+                        self.link.enqueue(frame::build(Opcode::Pong, payload));
                     }
                     self.session.receive(message, now);
                 }
@@ -132,7 +132,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin, S: Session> Driver<Io, S> {
     fn act(&mut self) -> Option<Disconnect> {
         while let Some(action) = self.session.action() {
             match action {
-                Action::Write(frame) => self.socket.enqueue(frame),
+                Action::Write(frame) => self.link.enqueue(frame),
                 Action::Do(effect) => self.effects.push_back(effect),
                 Action::Note(note) => self.push.metrics().note(note),
                 Action::Close(disconnect) => return Some(disconnect),
@@ -154,7 +154,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin, S: Session> Driver<Io, S> {
             if let Some(disconnect) = self.act() {
                 return Some(disconnect);
             }
-            next = if self.socket.outgoing_bytes() < BATCH_BYTES {
+            next = if self.link.outgoing_bytes() < BATCH_BYTES {
                 self.outbox.take()
             } else {
                 None
@@ -164,7 +164,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin, S: Session> Driver<Io, S> {
     }
 
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
-        let flushed = match self.socket.poll_flush(cx) {
+        let flushed = match self.link.poll_flush(cx) {
             Poll::Ready(Ok(())) => true,
             Poll::Ready(Err(_)) => return Poll::Ready(Event::Gone),
             Poll::Pending => false,
@@ -192,7 +192,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin, S: Session> Driver<Io, S> {
 
     fn poll_effect(&mut self, cx: &mut Context<'_>) -> Poll<Completion> {
         if self.running.is_none()
-            && self.socket.outgoing_bytes() < UNREAD_BYTES
+            && self.link.outgoing_bytes() < UNREAD_BYTES
             && let Some(effect) = self.effects.pop_front()
         {
             self.running = Some(Box::pin(Arc::clone(&self.desk).perform(effect)));
@@ -217,10 +217,10 @@ impl<Io: AsyncRead + AsyncWrite + Unpin, S: Session> Driver<Io, S> {
     }
 
     fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
-        if !self.session.is_receptive() || self.socket.outgoing_bytes() >= UNREAD_BYTES {
+        if !self.session.is_receptive() || self.link.outgoing_bytes() >= UNREAD_BYTES {
             return Poll::Pending;
         }
-        self.socket.poll_message(cx).map(|message| match message {
+        self.link.poll_message(cx).map(|message| match message {
             Some(Ok(message)) => Event::Message(message),
             Some(Err(error)) => Event::Broken(error),
             None => Event::Gone,
@@ -241,29 +241,28 @@ impl<Io: AsyncRead + AsyncWrite + Unpin, S: Session> Driver<Io, S> {
             Ending::Gone => return self.push.metrics().closed(Disconnect::Closed),
             Ending::Answer(code) => {
                 let payload = code.map(u16::to_be_bytes);
-                self.socket
+                self.link
                     .enqueue(frame::build(Opcode::Close, payload.as_ref().map_or(&[], |code| code)));
                 Disconnect::Closed
             }
             Ending::Close(disconnect) => {
-                let (code, reason) = disconnect.parts();
-                self.socket.enqueue(frame::close(code, reason));
+                self.link.enqueue(self.session.farewell(disconnect));
                 disconnect
             }
         };
         self.push.metrics().closed(disconnect);
-        if std::future::poll_fn(|cx| self.socket.poll_flush(cx)).await.is_err() {
+        if std::future::poll_fn(|cx| self.link.poll_flush(cx)).await.is_err() {
             return;
         }
-        if let Ending::Close(_) = ending {
+        if L::ANSWERS_FAREWELL && matches!(ending, Ending::Close(_)) {
             // What the client still says is of no use any more, but its answer is waited for.
-            while let Some(Ok(message)) = std::future::poll_fn(|cx| self.socket.poll_message(cx)).await {
+            while let Some(Ok(message)) = std::future::poll_fn(|cx| self.link.poll_message(cx)).await {
                 if matches!(message, Message::Close(_)) {
                     break;
                 }
             }
         }
-        let _ = std::future::poll_fn(|cx| self.socket.poll_shutdown(cx)).await;
+        let _ = std::future::poll_fn(|cx| self.link.poll_shutdown(cx)).await;
     }
 }
 

@@ -4,6 +4,7 @@
 mod error;
 mod events;
 mod extract;
+mod streaming;
 mod tasks;
 mod websocket;
 
@@ -14,7 +15,7 @@ use axum::routing::{get, post};
 
 use crate::push::Push;
 
-/// `/tasks`, `/events`, `/ws`, `/connection/websocket`.
+/// `/tasks`, `/events`, `/ws`, `/connection/*`: the caller is who the token says.
 pub fn router(push: Arc<Push>) -> Router {
     Router::new()
         .route("/tasks", get(tasks::list))
@@ -24,5 +25,14 @@ pub fn router(push: Arc<Push>) -> Router {
         .route("/events/{id}", get(events::stream))
         .route("/ws", get(websocket::plain))
         .route("/connection/websocket", get(websocket::centrifuge))
+        .route("/connection/http_stream", post(streaming::http_stream))
+        .route("/connection/sse", get(streaming::sse).post(streaming::sse_by_post))
+        .with_state(push)
+}
+
+/// `/emulation`: no token is asked for, for what gives the right is in the request.
+pub fn open_router(push: Arc<Push>) -> Router {
+    Router::new()
+        .route("/emulation", post(streaming::emulation))
         .with_state(push)
 }

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use windlass_push::{Config, Push};
 use windlass_serve::{Flags, Program, auth, config, telemetry};
 
-/// Pushes live: the Centrifuge protocol on /connection/websocket
+/// Pushes live: the Centrifuge protocol on /connection/*
 ///
 /// On a loopback address nobody logs in. On any other address it starts only with auth configured.
 /// Prints `ready on http://ADDR` when it serves; logs go to stderr. SIGTERM asks clients to leave and exits 0.
@@ -52,6 +52,7 @@ async fn serve(flags: Flags) -> anyhow::Result<()> {
     let mut program = Program::new(flags, settings.auth.as_ref())?;
     let push = Push::open(&settings.push, &mut program, None)?;
     let app = program.authenticated(windlass_push::router(Arc::clone(&push)));
+    let app = app.merge(windlass_push::open_router(Arc::clone(&push)));
     let shutdown = program.shutdown();
     let bound = program.bind().await?;
     let background = tokio::spawn(async move { push.run(shutdown).await });

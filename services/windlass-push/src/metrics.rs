@@ -19,9 +19,13 @@ use crate::session::Note;
 pub enum Transport {
     /// The Centrifuge protocol over WebSocket.
     Centrifuge,
+    /// The Centrifuge protocol in the body of a response.
+    HttpStream,
+    /// The Centrifuge protocol as server-sent events.
+    Sse,
     /// The plain protocol over WebSocket.
     Plain,
-    /// Server-sent events.
+    /// A task as server-sent events.
     Events,
     /// A long poll.
     Poll,
@@ -31,6 +35,8 @@ impl Transport {
     fn label(self) -> TransportLabel {
         let transport = match self {
             Self::Centrifuge => "centrifuge",
+            Self::HttpStream => "http_stream",
+            Self::Sse => "sse",
             Self::Plain => "plain",
             Self::Events => "events",
             Self::Poll => "poll",

@@ -1,6 +1,7 @@
 //! JSON objects as what they are: a derived reader would also take an array of the fields' values, which no protocol
 //! here means.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -35,4 +36,12 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for OnlyMap<T> {
 /// For `#[serde(deserialize_with)]` on an optional object.
 pub(crate) fn optional<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     Ok(Option::<Object<T>>::deserialize(deserializer)?.map(|Object(value)| value))
+}
+
+/// For `#[serde(deserialize_with)]` on a map of objects.
+pub(crate) fn map<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<BTreeMap<String, T>, D::Error> {
+    let objects = BTreeMap::<String, Object<T>>::deserialize(deserializer)?;
+    Ok(objects.into_iter().map(|(key, Object(value))| (key, value)).collect())
 }

@@ -23,6 +23,19 @@ impl Payload {
         Self(one_line(value.get().as_bytes()))
     }
 
+    /// Data of an encoding that does not look into it.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8]) -> Self {
+        Self(Bytes::copy_from_slice(bytes))
+    }
+
+    /// The same data as it is to be embedded in a JSON message; `None` when it is no JSON.
+    #[must_use]
+    pub fn as_json(&self) -> Option<Self> {
+        let value: &RawValue = serde_json::from_slice(&self.0).ok()?;
+        Some(Self::from_json(value))
+    }
+
     /// The JSON text of `value`.
     ///
     /// # Errors

@@ -12,11 +12,14 @@ use crate::broker::{Broker, NodeId, Receiver};
 use crate::channel::ChannelKey;
 use crate::config::{self, Config, Settings};
 use crate::connections::Connections;
+use crate::control::Control;
+use crate::emulation::Sessions;
 use crate::hub::Hub;
 use crate::interest::Interest;
 use crate::metrics::Metrics;
 use crate::publication::Publication;
 use crate::session::Failure;
+use crate::socket::Message;
 use crate::view::View;
 
 /// How often what is over its time is forgotten.
@@ -32,6 +35,7 @@ pub struct Push {
     interest: Arc<Interest>,
     broker: Box<dyn Broker>,
     connections: Arc<Connections>,
+    sessions: Arc<Sessions>,
     metrics: Metrics,
 }
 
@@ -39,6 +43,7 @@ pub struct Push {
 #[derive(Debug)]
 struct Inbox {
     hub: Arc<Hub>,
+    sessions: Arc<Sessions>,
     metrics: Metrics,
 }
 
@@ -47,8 +52,28 @@ impl Receiver for Inbox {
         self.metrics.fanned_out(self.hub.publish(channel, publication));
     }
 
-    fn control(&self, _message: Bytes) {
-        // No node has anything to say to another yet.
+    fn control(&self, message: Bytes) {
+        match Control::decode(&message) {
+            Some(Control::Commands {
+                session,
+                binary,
+                commands,
+            }) => self.commands(&session, binary, commands),
+            None => tracing::debug!("a message of another node was not understood"),
+        }
+    }
+}
+
+impl Inbox {
+    /// Commands that another node took for a session of this one.
+    fn commands(&self, session: &str, binary: bool, commands: Vec<u8>) {
+        let Ok(session) = session.parse() else { return };
+        let commands = if binary {
+            Message::Binary(commands)
+        } else {
+            Message::Text(String::from_utf8_lossy(&commands).into_owned())
+        };
+        self.sessions.deliver_now(session, commands);
     }
 }
 
@@ -59,8 +84,10 @@ impl Push {
         let interest = Arc::new(Interest::default());
         let hub = Arc::new(Hub::new(Arc::clone(&interest) as Arc<_>));
         let metrics = Metrics::default();
+        let sessions = Arc::new(Sessions::default());
         let inbox = Arc::new(Inbox {
             hub: Arc::clone(&hub),
+            sessions: Arc::clone(&sessions),
             metrics: metrics.clone(),
         });
         let broker = Network::new(settings.memory, Arc::new(Instant::now)).join(NodeId::random(), inbox);
@@ -72,6 +99,7 @@ impl Push {
             interest,
             broker: Box::new(broker),
             connections: Arc::default(),
+            sessions,
             metrics,
         })
     }
@@ -175,6 +203,16 @@ impl Push {
 
     pub(crate) fn connections(&self) -> &Arc<Connections> {
         &self.connections
+    }
+
+    /// The sessions whose connections go one way only.
+    pub(crate) fn sessions(&self) -> &Arc<Sessions> {
+        &self.sessions
+    }
+
+    /// Which node of the deployment this process is.
+    pub(crate) fn node(&self) -> NodeId {
+        self.broker.node()
     }
 
     pub(crate) fn metrics(&self) -> &Metrics {

@@ -39,6 +39,8 @@ pub trait Session: Send {
     fn deadline(&self) -> Option<Instant>;
     /// Whether it takes messages now. While it does not, the connection is not read.
     fn is_receptive(&self) -> bool;
+    /// The last that the other end is sent when the connection is closed by us.
+    fn farewell(&self, disconnect: Disconnect) -> Bytes;
     /// The next thing to do.
     fn action(&mut self) -> Option<Action>;
 }
@@ -229,7 +231,7 @@ pub enum Failure {
 impl From<broker::Error> for Failure {
     fn from(error: broker::Error) -> Self {
         match error {
-            broker::Error::Unreachable => Self::Unavailable,
+            broker::Error::Unreachable | broker::Error::UnknownNode => Self::Unavailable,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::centrifuge::codec::Codec;
+use crate::centrifuge::dialect::Dialect;
 use crate::centrifuge::push;
 use crate::channel::ChannelKey;
 use crate::publication::Publication;
@@ -12,8 +12,8 @@ use crate::{events, plain};
 /// One form: what a subscription's connection speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Variant {
-    /// The Centrifuge protocol over WebSocket.
-    Centrifuge(Codec),
+    /// The Centrifuge protocol.
+    Centrifuge(Dialect),
     /// The plain protocol over WebSocket.
     Plain,
     /// Server-sent events.
@@ -22,15 +22,15 @@ pub enum Variant {
 
 impl Variant {
     /// How many there are.
-    pub const COUNT: usize = 3;
+    pub const COUNT: usize = Dialect::COUNT + 2;
 
     /// Its place among them.
     #[must_use]
     pub fn index(self) -> usize {
         match self {
-            Self::Centrifuge(Codec::Json) => 0,
-            Self::Plain => 1,
-            Self::Events => 2,
+            Self::Centrifuge(dialect) => dialect.index(),
+            Self::Plain => Dialect::COUNT,
+            Self::Events => Dialect::COUNT + 1,
         }
     }
 
@@ -39,13 +39,7 @@ impl Variant {
     #[must_use]
     pub fn encode(self, channel: &ChannelKey, publication: &Publication) -> Option<Bytes> {
         match self {
-            Self::Centrifuge(codec) => {
-                let mut document = Vec::new();
-                codec
-                    .encode(&push::publication(channel.name(), publication), &mut document)
-                    .ok()?;
-                Some(frame::text(&document))
-            }
+            Self::Centrifuge(dialect) => dialect.encode(&push::publication(channel.name(), publication)).ok(),
             Self::Plain => plain::encode_publication(publication).map(|text| frame::text(&text)),
             Self::Events => events::encode_publication(publication),
         }

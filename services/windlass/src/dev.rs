@@ -85,7 +85,9 @@ async fn serve(arguments: Arguments) -> Result<(), Error> {
     let push = Push::open(&config.push, &mut program, Some(View::embedded(&store)))?;
     let uploads = windlass_upload::router(Arc::clone(&upload));
     let api = program.authenticated(uploads.merge(windlass_push::router(Arc::clone(&push))));
-    let app = api.merge(page::router());
+    let app = api
+        .merge(windlass_push::open_router(Arc::clone(&push)))
+        .merge(page::router());
     let shutdown = program.shutdown();
     let bound = program.bind().await?;
     let background = tokio::spawn(async move { tokio::join!(upload.run(), push.run(shutdown)) });

@@ -12,20 +12,30 @@ import centrifuge
 PUBLICATIONS = 20
 
 
+def encoded(value, binary: bool):
+    """In protobuf the SDK takes bytes as data, and gives bytes."""
+    return json.dumps(value).encode() if binary else value
+
+
+def decoded(data):
+    return json.loads(data) if isinstance(data, bytes) else data
+
+
 class Listener(centrifuge.SubscriptionEventHandler):
     def __init__(self) -> None:
         self.heard: list = []
         self.all_heard = asyncio.Event()
 
     async def on_publication(self, ctx) -> None:
-        self.heard.append(ctx.pub.data["number"])
+        self.heard.append(decoded(ctx.pub.data)["number"])
         if len(self.heard) == PUBLICATIONS:
             self.all_heard.set()
 
 
-async def main(url: str, channel: str) -> None:
+async def main(url: str, channel: str, encoding: str = "json") -> None:
     listener = Listener()
-    clients = [centrifuge.Client(url) for _ in range(2)]
+    binary = encoding == "protobuf"
+    clients = [centrifuge.Client(url, use_protobuf=binary) for _ in range(2)]
     listening = clients[0].new_subscription(channel, events=listener)
     publishing = clients[1].new_subscription(channel)
     for client, subscription in zip(clients, (listening, publishing)):
@@ -33,7 +43,7 @@ async def main(url: str, channel: str) -> None:
         await subscription.subscribe()
         await subscription.ready()
     for number in range(PUBLICATIONS):
-        await publishing.publish({"number": number})
+        await publishing.publish(encoded({"number": number}, binary))
     await listener.all_heard.wait()
     history = await publishing.history(limit=-1)
     presence = await publishing.presence_stats()
@@ -43,7 +53,7 @@ async def main(url: str, channel: str) -> None:
         json.dumps(
             {
                 "heard": listener.heard,
-                "history": [publication.data["number"] for publication in history.publications],
+                "history": [decoded(publication.data)["number"] for publication in history.publications],
                 "offset": history.offset,
                 "clients": presence.num_clients,
             }

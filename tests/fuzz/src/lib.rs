@@ -26,6 +26,7 @@ pub const TARGETS: &[Target] = &[
     ("digest", digest),
     ("websocket", push::websocket),
     ("centrifuge", push::centrifuge),
+    ("centrifuge-protobuf", push::centrifuge_protobuf),
     ("plain", push::plain),
 ];
 

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use windlass_push::centrifuge::codec::Codec;
+use windlass_push::centrifuge::codec::{Codec, protobuf};
+use windlass_push::centrifuge::dialect::Dialect;
+use windlass_push::centrifuge::peer::Peer;
 use windlass_push::centrifuge::session::Centrifuge;
 use windlass_push::client::{ClientId, Identity};
 use windlass_push::codes::REASON_BYTES_MAX;
@@ -40,17 +42,33 @@ pub(crate) fn websocket(data: &[u8]) {
 }
 
 pub(crate) fn centrifuge(data: &[u8]) {
-    let session = |settings, now| Centrifuge::new(ClientId::random(), Codec::Json, settings, now, 0.5);
-    converse(data, session);
+    let dialect = Dialect::websocket(Codec::Json);
+    let session = |settings, now| Centrifuge::new(Peer::new(ClientId::random(), dialect), settings, now, 0.5);
+    converse(data, session, text);
+}
+
+pub(crate) fn centrifuge_protobuf(data: &[u8]) {
+    let dialect = Dialect::websocket(Codec::Protobuf);
+    let session = |settings, now| Centrifuge::new(Peer::new(ClientId::random(), dialect), settings, now, 0.5);
+    converse(data, session, |bytes| Message::Binary(bytes.to_vec()));
+    let _ = protobuf::decode_emulation(data);
 }
 
 pub(crate) fn plain(data: &[u8]) {
-    converse(data, |settings, now| Plain::new(settings, now, 0.5));
+    converse(data, |settings, now| Plain::new(settings, now, 0.5), text);
 }
 
-/// Each line of the input that begins with `!` is a text message; `?` lets time pass. Effects succeed or fail by the
+fn text(bytes: &[u8]) -> Message {
+    Message::Text(String::from_utf8_lossy(bytes).into_owned())
+}
+
+/// Each part of the input that begins with `!` is a message; `?` lets time pass. Effects succeed or fail by the
 /// length of what was said so far.
-fn converse<S: Session>(data: &[u8], session: impl FnOnce(Arc<Settings>, Instant) -> S) {
+fn converse<S: Session>(
+    data: &[u8],
+    session: impl FnOnce(Arc<Settings>, Instant) -> S,
+    message: impl Fn(&[u8]) -> Message,
+) {
     let settings = Settings::validate(&Config::default(), true).expect("the default configuration is valid");
     let mut now = Instant::now();
     let mut session = session(Arc::new(settings), now);
@@ -66,7 +84,7 @@ fn converse<S: Session>(data: &[u8], session: impl FnOnce(Arc<Settings>, Instant
                 session.tick(now);
             }
             _ if session.is_receptive() => {
-                session.receive(Message::Text(String::from_utf8_lossy(text).into_owned()), now);
+                session.receive(message(text), now);
             }
             _ => {}
         }

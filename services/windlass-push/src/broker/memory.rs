@@ -215,11 +215,13 @@ impl Broker for Memory {
         })
     }
 
+    fn node(&self) -> NodeId {
+        self.node
+    }
+
     async fn tell(&self, node: NodeId, message: Bytes) -> Result<(), Error> {
         let receiver = lock(&self.network.nodes).get(&node).cloned();
-        if let Some(receiver) = receiver {
-            receiver.control(message);
-        }
+        receiver.ok_or(Error::UnknownNode)?.control(message);
         Ok(())
     }
 

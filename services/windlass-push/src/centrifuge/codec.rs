@@ -1,6 +1,7 @@
 //! Between bytes and typed messages of the Centrifuge protocol. Each encoding is a module of its own.
 
 pub mod json;
+pub mod protobuf;
 
 use crate::centrifuge::command::Command;
 use crate::centrifuge::reply::Reply;
@@ -20,6 +21,8 @@ pub struct Error(#[from] serde_json::Error);
 pub enum Codec {
     /// JSON documents, one a line.
     Json,
+    /// Messages of Protocol Buffers, each preceded by its length.
+    Protobuf,
 }
 
 impl Codec {
@@ -28,6 +31,7 @@ impl Codec {
     pub fn decode(self, frame: &[u8]) -> Vec<Result<Command, Malformed>> {
         match self {
             Self::Json => json::decode(frame),
+            Self::Protobuf => protobuf::decode(frame),
         }
     }
 
@@ -38,6 +42,10 @@ impl Codec {
     pub fn encode(self, reply: &Reply, frame: &mut Vec<u8>) -> Result<(), Error> {
         match self {
             Self::Json => json::encode(reply, frame),
+            Self::Protobuf => {
+                protobuf::encode(reply, frame);
+                Ok(())
+            }
         }
     }
 }

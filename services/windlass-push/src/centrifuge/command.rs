@@ -3,8 +3,11 @@
 //! Fields that this server has no use for are not read: the protocol grows, and a client of tomorrow must be
 //! understood as far as it asks for what exists today.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 
+use super::codec::Malformed;
 use crate::object;
 use crate::payload::Payload;
 
@@ -39,13 +42,30 @@ pub enum Method {
     /// A ping of the client's.
     Ping,
     /// A message without a reply.
-    Send,
+    Send(DataRequest),
     /// A call to the application.
-    Rpc,
+    Rpc(RpcRequest),
     /// A new connection token.
     Refresh(RefreshRequest),
     /// A new subscription token.
-    SubRefresh(ChannelRequest),
+    SubRefresh(SubRefreshRequest),
+}
+
+/// A command of these methods: exactly one, or none for a pong; only that and `send` go without an id.
+///
+/// # Errors
+/// [`Malformed`] for any other combination.
+pub(super) fn command(id: u32, methods: Vec<Method>) -> Result<Command, Malformed> {
+    let mut methods = methods.into_iter();
+    match (methods.next(), methods.next(), id) {
+        (None, _, 0) => Ok(Command {
+            id,
+            method: Method::Pong,
+        }),
+        (Some(method @ Method::Send(_)), None, 0) | (Some(method), None, 1..) => Ok(Command { id, method }),
+        // No method that we know, two of them, or one that needs an id.
+        (None | Some(_), _, _) => Err(Malformed),
+    }
 }
 
 /// `connect`.
@@ -54,10 +74,17 @@ pub enum Method {
 pub struct ConnectRequest {
     /// The connection token; empty when there is none.
     pub token: String,
+    /// What the application wants the backend to know.
+    pub data: Payload,
+    /// Where the client is in its server-side subscriptions, by channel.
+    #[serde(deserialize_with = "object::map")]
+    pub subs: BTreeMap<String, SubscribeRequest>,
     /// What the client calls itself.
     pub name: String,
     /// Its version.
     pub version: String,
+    /// What a browser would have sent as headers of the handshake if it could.
+    pub headers: BTreeMap<String, String>,
 }
 
 /// `subscribe`.
@@ -66,6 +93,10 @@ pub struct ConnectRequest {
 pub struct SubscribeRequest {
     /// The channel.
     pub channel: String,
+    /// The subscription token; empty when there is none.
+    pub token: String,
+    /// What the application wants the backend to know.
+    pub data: Payload,
     /// Whether the client was subscribed before and wants what it missed.
     pub recover: bool,
     /// The epoch that it knows; empty when it knows none.
@@ -76,6 +107,10 @@ pub struct SubscribeRequest {
     pub positioned: bool,
     /// Whether it asks for a recoverable subscription.
     pub recoverable: bool,
+    /// Whether it asks to be told who comes and goes.
+    pub join_leave: bool,
+    /// The kind of delta that it can take; empty for none.
+    pub delta: String,
     /// Bits: see [`SubscribeRequest::REJECT_UNRECOVERED`].
     pub flag: u64,
     /// Which kind of subscription; 0 is a stream, the others (maps, shared polls) are not offered.
@@ -140,4 +175,34 @@ pub struct Since {
 pub struct RefreshRequest {
     /// The new token.
     pub token: String,
+}
+
+/// `sub_refresh`.
+#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[serde(default)]
+pub struct SubRefreshRequest {
+    /// The channel.
+    pub channel: String,
+    /// The new token.
+    pub token: String,
+    /// What is refreshed; only 0, the subscription itself, is offered.
+    pub r#type: i32,
+}
+
+/// `rpc`.
+#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[serde(default)]
+pub struct RpcRequest {
+    /// The procedure.
+    pub method: String,
+    /// What it is given.
+    pub data: Payload,
+}
+
+/// `send`.
+#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[serde(default)]
+pub struct DataRequest {
+    /// What is sent.
+    pub data: Payload,
 }

@@ -16,17 +16,15 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::codec::Codec;
 use super::command::{Command, Method};
+use super::peer::Peer;
 use super::reply::{Outcome, Reply};
 use crate::channel;
-use crate::client::ClientId;
 use crate::codes::{Disconnect, ErrorCode};
 use crate::config::Settings;
 use crate::heartbeat::Beat;
 use crate::queue::Slot;
 use crate::session::{Completion, Effect, Failure, Note};
-use crate::variant::Variant;
 use connect::Connected;
 use subscribe::Starting;
 use subscriptions::Subscriptions;
@@ -49,8 +47,7 @@ pub enum Output {
 /// The protocol's state on one connection.
 #[derive(Debug)]
 pub struct Engine {
-    client: ClientId,
-    variant: Variant,
+    peer: Peer,
     settings: Arc<Settings>,
     state: State,
     awaiting: Option<Awaiting>,
@@ -87,11 +84,10 @@ enum Awaiting {
 impl Engine {
     /// The engine of a connection that was just opened. `jitter`, from 0 to 1, spreads the pings of many.
     #[must_use]
-    pub fn new(client: ClientId, codec: Codec, settings: Arc<Settings>, now: Instant, jitter: f64) -> Self {
+    pub fn new(peer: Peer, settings: Arc<Settings>, now: Instant, jitter: f64) -> Self {
         let stale_at = now + settings.stale_after;
         Self {
-            client,
-            variant: Variant::Centrifuge(codec),
+            peer,
             settings,
             state: State::Opened { stale_at },
             awaiting: None,
@@ -151,9 +147,9 @@ impl Engine {
                 Method::PresenceStats(request) => self.presence_stats(id, &request.channel),
                 Method::SubRefresh(request) if request.channel.is_empty() => self.close(Disconnect::BadRequest),
                 // There are no subscription tokens, no procedures, and the protocol has no use for a client's ping.
-                Method::SubRefresh(_) | Method::Rpc | Method::Ping => self.refuse(id, ErrorCode::NotAvailable),
+                Method::SubRefresh(_) | Method::Rpc(_) | Method::Ping => self.refuse(id, ErrorCode::NotAvailable),
                 // It has no reply, so this is the only way to say that nobody listens.
-                Method::Send => self.close(Disconnect::NotAvailable),
+                Method::Send(_) => self.close(Disconnect::NotAvailable),
             },
         }
     }

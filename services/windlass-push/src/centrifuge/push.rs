@@ -51,7 +51,7 @@ pub fn of_message(message: &Message) -> Shown {
         data: message.data.clone(),
         info: message.info.clone(),
         offset: message.position.map_or(0, |position| position.offset),
-        tags: BTreeMap::new(),
+        ..Shown::default()
     }
 }
 
@@ -64,9 +64,9 @@ pub fn of_task(update: &TaskUpdate) -> Shown {
     };
     Shown {
         data: Payload::of(&progress).unwrap_or_default(),
-        info: None,
         offset: update.revision,
         tags: BTreeMap::from([("status".to_owned(), standing(update.standing).to_owned())]),
+        ..Shown::default()
     }
 }
 

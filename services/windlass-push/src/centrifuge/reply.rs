@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::client::ClientInfo;
-use crate::codes::{ErrorCode, UnsubscribeCode};
+use crate::codes::{Disconnect, ErrorCode, UnsubscribeCode};
 use crate::payload::Payload;
 
 /// One message to a client.
@@ -38,8 +38,12 @@ pub enum Outcome {
     PresenceStats(PresenceStatsResult),
     /// Of `history`.
     History(HistoryResult),
+    /// Of `rpc`.
+    Rpc(RpcResult),
     /// Of `refresh`.
     Refresh(RefreshResult),
+    /// Of `sub_refresh`.
+    SubRefresh(SubRefreshResult),
 }
 
 /// What happened on a channel.
@@ -59,6 +63,56 @@ pub enum Push {
         /// Why.
         code: UnsubscribeCode,
     },
+    /// Somebody subscribed.
+    Join {
+        /// To what.
+        channel: String,
+        /// Who.
+        info: ClientInfo,
+    },
+    /// Somebody is subscribed no more.
+    Leave {
+        /// To what.
+        channel: String,
+        /// Who.
+        info: ClientInfo,
+    },
+    /// The server subscribed the connection.
+    Subscribe {
+        /// To what.
+        channel: String,
+        /// With what it begins.
+        subscribed: ServerSubscription,
+    },
+    /// The server closes the connection: what a close frame says where there are frames.
+    Disconnect(Disconnect),
+    /// The server moved the end of the connection.
+    Refresh {
+        /// Whether it ends at all.
+        expires: bool,
+        /// In how many seconds.
+        ttl: u32,
+    },
+}
+
+/// What a client is told of a subscription that the server made while it was connected.
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+pub struct ServerSubscription {
+    /// Whether the client may recover after an interruption.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub recoverable: bool,
+    /// The stream's epoch.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub epoch: String,
+    /// The stream's top.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub offset: u64,
+    /// Whether the server watches that the client misses nothing.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub positioned: bool,
+    /// What the application says of it.
+    #[serde(skip_serializing_if = "Payload::is_empty")]
+    pub data: Payload,
 }
 
 /// The result of `connect`.
@@ -75,17 +129,35 @@ pub struct ConnectResult {
     /// In how many seconds.
     #[serde(skip_serializing_if = "is_zero")]
     pub ttl: u32,
+    /// What the backend wants the application to know.
+    #[serde(skip_serializing_if = "Payload::is_empty")]
+    pub data: Payload,
+    /// The subscriptions that the server made for the connection, by channel.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub subs: BTreeMap<String, SubscribeResult>,
     /// The longest time between two pings, seconds: the client gives the server up 10 s after it.
     #[serde(skip_serializing_if = "is_zero")]
     pub ping: u32,
     /// Whether the client must answer pings.
     #[serde(skip_serializing_if = "is_zero")]
     pub pong: bool,
+    /// With `node`, where the client sends its commands when the connection carries only what comes to it.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub session: String,
+    /// The node that has the connection.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub node: String,
 }
 
 /// The result of `subscribe`.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct SubscribeResult {
+    /// Whether the subscription expires unless it is refreshed.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub expires: bool,
+    /// In how many seconds.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub ttl: u32,
     /// Whether the client may recover after an interruption.
     #[serde(skip_serializing_if = "is_zero")]
     pub recoverable: bool,
@@ -107,6 +179,12 @@ pub struct SubscribeResult {
     /// Whether the server watches that the client misses nothing.
     #[serde(skip_serializing_if = "is_zero")]
     pub positioned: bool,
+    /// What the application says of the subscription.
+    #[serde(skip_serializing_if = "Payload::is_empty")]
+    pub data: Payload,
+    /// Whether publications may come as deltas; then each `data` is a text in JSON.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub delta: bool,
 }
 
 /// One publication.
@@ -123,6 +201,9 @@ pub struct Publication {
     /// Facts about it beside the data.
     #[serde(skip_serializing_if = "is_zero")]
     pub tags: BTreeMap<String, String>,
+    /// Whether `data` is the difference from the publication before.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub delta: bool,
 }
 
 /// The result of `presence`.
@@ -133,7 +214,7 @@ pub struct PresenceResult {
 }
 
 /// The result of `presence_stats`.
-#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
 pub struct PresenceStatsResult {
     /// How many connections.
     #[serde(skip_serializing_if = "is_zero")]
@@ -171,6 +252,25 @@ pub struct RefreshResult {
     /// In how many seconds.
     #[serde(skip_serializing_if = "is_zero")]
     pub ttl: u32,
+}
+
+/// The result of `sub_refresh`.
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+pub struct SubRefreshResult {
+    /// Whether the subscription expires unless it is refreshed again.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub expires: bool,
+    /// In how many seconds.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub ttl: u32,
+}
+
+/// The result of `rpc`.
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+pub struct RpcResult {
+    /// What the procedure gave back.
+    #[serde(skip_serializing_if = "Payload::is_empty")]
+    pub data: Payload,
 }
 
 fn is_zero<T: Default + PartialEq>(value: &T) -> bool {

@@ -4,25 +4,28 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::codec::{Codec, Malformed};
+use bytes::Bytes;
+
+use super::codec::Malformed;
 use super::command::Command;
+use super::dialect::Dialect;
 use super::engine::{Engine, Output};
-use crate::client::ClientId;
+use super::peer::Peer;
 use crate::codes::Disconnect;
 use crate::config::Settings;
 use crate::queue::{Delivery, Slot};
 use crate::session::{Action, Completion, Session};
-use crate::socket::{Message, frame};
+use crate::socket::Message;
 
 /// Replies are joined into frames of about this many bytes: a client sends its connect and all its subscribe commands
 /// in one frame, and one frame back saves as many system calls.
 const FRAME_BYTES: usize = 32 * 1024;
 
-/// One connection of the Centrifuge protocol over WebSocket.
+/// One connection of the Centrifuge protocol.
 #[derive(Debug)]
 pub struct Centrifuge {
     engine: Engine,
-    codec: Codec,
+    dialect: Dialect,
     /// Commands of the last frame that were not taken yet: never more than one frame's.
     commands: VecDeque<Result<Command, Malformed>>,
     /// An output that waits for the frame before it.
@@ -35,11 +38,11 @@ pub struct Centrifuge {
 impl Centrifuge {
     /// A connection that was just opened.
     #[must_use]
-    pub fn new(client: ClientId, codec: Codec, settings: Arc<Settings>, now: Instant, jitter: f64) -> Self {
-        let engine = Engine::new(client, codec, settings, now, jitter);
+    pub fn new(peer: Peer, settings: Arc<Settings>, now: Instant, jitter: f64) -> Self {
+        let engine = Engine::new(peer, settings, now, jitter);
         Self {
             engine,
-            codec,
+            dialect: peer.dialect,
             commands: VecDeque::new(),
             next: None,
             leaves: None,
@@ -68,9 +71,9 @@ impl Session for Centrifuge {
     fn receive(&mut self, message: Message, now: Instant) {
         self.engine.heard(now);
         match message {
-            Message::Text(text) => self.commands.extend(self.codec.decode(text.as_bytes())),
+            Message::Text(text) => self.commands.extend(self.dialect.codec.decode(text.as_bytes())),
             // The encoding was agreed at the handshake; the kind of frame says nothing.
-            Message::Binary(bytes) => self.commands.extend(self.codec.decode(&bytes)),
+            Message::Binary(bytes) => self.commands.extend(self.dialect.codec.decode(&bytes)),
             Message::Ping(_) | Message::Pong | Message::Close(_) => {}
         }
         self.advance();
@@ -109,12 +112,16 @@ impl Session for Centrifuge {
         self.commands.is_empty() && !self.engine.is_busy() && self.leaves.is_none()
     }
 
+    fn farewell(&self, disconnect: Disconnect) -> Bytes {
+        self.dialect.farewell(disconnect)
+    }
+
     fn action(&mut self) -> Option<Action> {
         let mut replies = Vec::new();
         while replies.len() < FRAME_BYTES {
             match self.next.take().or_else(|| self.engine.output()) {
                 Some(Output::Reply(reply)) => {
-                    if self.codec.encode(&reply, &mut replies).is_err() {
+                    if self.dialect.codec.encode(&reply, &mut replies).is_err() {
                         // Only a payload of another encoding can have no form in this one, and none is accepted.
                         return Some(Action::Close(Disconnect::ServerError));
                     }
@@ -126,7 +133,7 @@ impl Session for Centrifuge {
             }
         }
         if !replies.is_empty() {
-            return Some(Action::Write(frame::text(&replies)));
+            return Some(Action::Write(self.dialect.wrap(&replies)));
         }
         match self.next.take()? {
             Output::Reply(_) => None,

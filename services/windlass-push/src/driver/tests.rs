@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 use windlass_serve::Authenticator;
 
@@ -7,6 +8,7 @@ use super::*;
 use crate::client::ClientId;
 use crate::config::{Config, Settings};
 use crate::queue::{Class, Delivery, End, Slot};
+use crate::socket::Socket;
 
 /// A session that lets everything through and counts what it was told.
 #[derive(Default)]
@@ -43,6 +45,10 @@ impl Session for Open {
 
     fn is_receptive(&self) -> bool {
         true
+    }
+
+    fn farewell(&self, disconnect: Disconnect) -> Bytes {
+        frame::close(disconnect.parts().0, disconnect.parts().1)
     }
 
     fn action(&mut self) -> Option<Action> {

@@ -18,6 +18,14 @@ pub(super) enum Error {
     Forbidden(Right),
     /// Its query cannot be; says what must be.
     Query(&'static str),
+    /// What it sends for a session has not the form that it must have; says what must be.
+    Emulation(&'static str),
+    /// It names a session that is not there.
+    UnknownSession,
+    /// The session has not taken yet what it was sent before.
+    SessionBusy,
+    /// Its body is larger than a message may be.
+    TooLarge,
     /// It is no handshake, or on a connection that cannot become a WebSocket.
     Handshake,
     /// What it asks for failed.
@@ -53,6 +61,25 @@ fn problem(error: Error) -> Problem {
         Error::Token(error) => return error.into(),
         Error::Forbidden(right) => (StatusCode::FORBIDDEN, "forbidden", lacking(right)),
         Error::Query(detail) => (StatusCode::BAD_REQUEST, "invalid_query", detail),
+        Error::Emulation(detail) => (StatusCode::BAD_REQUEST, "emulation_malformed", detail),
+        Error::UnknownSession => (
+            StatusCode::NOT_FOUND,
+            "session_not_found",
+            "there is no such session, or no longer: connect again",
+        ),
+        Error::SessionBusy => {
+            let problem = Problem::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "session_busy",
+                "the session has not taken yet what it was sent before",
+            );
+            return problem.with_header(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        Error::TooLarge => (
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "message_too_large",
+            "the body has more bytes than push.connection.messageBytes",
+        ),
         // RFC 9110 section 15.5.22 and RFC 6455 section 4.4: the answer names what must be spoken.
         Error::Handshake => {
             let problem = Problem::new(

@@ -6,12 +6,14 @@ use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
-use http::Request;
+use http::{HeaderValue, Request, header};
 use tokio::time::Instant;
 use windlass_serve::auth::Verified;
 
 use super::error::Error;
 use crate::centrifuge::codec::Codec;
+use crate::centrifuge::dialect::Dialect;
+use crate::centrifuge::peer::Peer;
 use crate::centrifuge::session::Centrifuge;
 use crate::client::ClientId;
 use crate::desk::Desk;
@@ -24,7 +26,7 @@ use crate::session::Session;
 use crate::socket::handshake::{self, Opening};
 
 /// What clients of the Centrifuge protocol may ask for as a subprotocol; without one it is JSON.
-const CENTRIFUGE_PROTOCOLS: [&str; 1] = ["centrifuge-json"];
+const CENTRIFUGE_PROTOCOLS: [&str; 2] = ["centrifuge-json", "centrifuge-protobuf"];
 
 /// `GET /connection/websocket`.
 pub(super) async fn centrifuge(
@@ -32,10 +34,19 @@ pub(super) async fn centrifuge(
     shown: Option<Extension<Verified>>,
     request: Request<Body>,
 ) -> Result<Response, Error> {
+    let asked = asks_for_protobuf(request.uri().query().unwrap_or_default());
     let (response, opening) = handshake::accept(request, &CENTRIFUGE_PROTOCOLS)?;
+    let agreed = response.headers().get(header::SEC_WEBSOCKET_PROTOCOL);
+    let codec = match agreed.map(HeaderValue::as_bytes) {
+        Some(b"centrifuge-protobuf") => Codec::Protobuf,
+        None if asked => Codec::Protobuf,
+        Some(_) | None => Codec::Json,
+    };
+    let dialect = Dialect::websocket(codec);
     let client = ClientId::random();
+    let peer = Peer::new(client, dialect);
     let settings = Arc::clone(push.settings());
-    let session = Centrifuge::new(client, Codec::Json, settings, Instant::now().into_std(), jitter());
+    let session = Centrifuge::new(peer, settings, Instant::now().into_std(), jitter());
     converse(push, opening, session, client, shown, Transport::Centrifuge);
     Ok(response)
 }
@@ -50,6 +61,13 @@ pub(super) async fn plain(
     let session = Plain::new(Arc::clone(push.settings()), Instant::now().into_std(), jitter());
     converse(push, opening, session, ClientId::random(), shown, Transport::Plain);
     Ok(response)
+}
+
+/// What a client that cannot offer a subprotocol says in the query.
+fn asks_for_protobuf(query: &str) -> bool {
+    query
+        .split('&')
+        .any(|pair| matches!(pair, "format=protobuf" | "cf_protocol=protobuf"))
 }
 
 fn converse<S: Session + 'static>(
@@ -81,7 +99,7 @@ fn converse<S: Session + 'static>(
 }
 
 /// A number from 0 to 1.
-fn jitter() -> f64 {
+pub(super) fn jitter() -> f64 {
     let mut bytes = [0; 4];
     getrandom::fill(&mut bytes).expect("the system's random source answers once the system has started");
     f64::from(u32::from_ne_bytes(bytes)) / f64::from(u32::MAX)

@@ -1,5 +1,6 @@
 use super::*;
 use crate::centrifuge::codec::Codec;
+use crate::centrifuge::dialect::Dialect;
 use crate::payload::Payload;
 use crate::position::{StreamEpoch, StreamPosition};
 use crate::publication::Message;
@@ -43,7 +44,7 @@ fn frames(outbox: &Outbox) -> Vec<Bytes> {
     std::iter::from_fn(|| outbox.take()).map(frame).collect()
 }
 
-const CENTRIFUGE: Variant = Variant::Centrifuge(Codec::Json);
+const CENTRIFUGE: Variant = Variant::Centrifuge(Dialect::websocket(Codec::Json));
 
 #[test]
 fn a_publication_is_encoded_once_for_all_who_get_the_same() {

@@ -31,6 +31,10 @@ impl Broker for Slow {
         Ok(())
     }
 
+    fn node(&self) -> NodeId {
+        NodeId::random()
+    }
+
     async fn unsubscribe(&self, channel: &ChannelKey) -> Result<(), Error> {
         lock(&self.asked).push(format!("-{}", channel.name()));
         tokio::task::yield_now().await;

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use windlass_serve::auth::TokenError;
 use windlass_task::operation::Operation;
 use windlass_task::{Principal, Right, TaskId};
@@ -327,6 +328,11 @@ impl Session for Plain {
 
     fn is_receptive(&self) -> bool {
         matches!(self.awaiting, Awaiting::Nothing)
+    }
+
+    fn farewell(&self, disconnect: Disconnect) -> Bytes {
+        let (code, reason) = disconnect.parts();
+        frame::close(code, reason)
     }
 
     fn action(&mut self) -> Option<Action> {

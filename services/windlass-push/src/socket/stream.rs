@@ -9,6 +9,8 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::link::Link;
+
 use super::reader::{Message, Reader, Violation};
 
 /// How many bytes one read takes at most. The buffer is one a thread: an idle connection has none.
@@ -56,22 +58,43 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Socket<Io> {
         }
     }
 
-    /// Puts a whole frame after those that wait to be written.
-    pub fn enqueue(&mut self, frame: Bytes) {
+    fn poll_feed(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        SCRATCH.with_borrow_mut(|scratch| {
+            let mut buffer = ReadBuf::new(scratch);
+            ready!(Pin::new(&mut self.io).poll_read(cx, &mut buffer))?;
+            self.reader.feed(buffer.filled());
+            Poll::Ready(Ok(buffer.filled().len()))
+        })
+    }
+
+    fn advance(&mut self, mut written: usize) {
+        self.outgoing_bytes -= written;
+        while let Some(front) = self.outgoing.front_mut() {
+            if written < front.len() {
+                front.advance(written);
+                return;
+            }
+            written -= front.len();
+            self.outgoing.pop_front();
+        }
+        // A burst's buffer is given back: most connections are idle most of the time.
+        self.outgoing = VecDeque::new();
+    }
+}
+
+impl<Io: AsyncRead + AsyncWrite + Unpin> Link for Socket<Io> {
+    const ANSWERS_FAREWELL: bool = true;
+
+    fn enqueue(&mut self, frame: Bytes) {
         self.outgoing_bytes += frame.len();
         self.outgoing.push_back(frame);
     }
 
-    /// The bytes that wait to be written.
-    pub fn outgoing_bytes(&self) -> usize {
+    fn outgoing_bytes(&self) -> usize {
         self.outgoing_bytes
     }
 
-    /// The next message; `None` at the end of the connection.
-    ///
-    /// # Errors
-    /// [`ReadError`], after which nothing more can be read.
-    pub fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Message, ReadError>>> {
+    fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Message, ReadError>>> {
         loop {
             match self.reader.next_message() {
                 Ok(Some(message)) => return Poll::Ready(Some(Ok(message))),
@@ -86,20 +109,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Socket<Io> {
         }
     }
 
-    fn poll_feed(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        SCRATCH.with_borrow_mut(|scratch| {
-            let mut buffer = ReadBuf::new(scratch);
-            ready!(Pin::new(&mut self.io).poll_read(cx, &mut buffer))?;
-            self.reader.feed(buffer.filled());
-            Poll::Ready(Ok(buffer.filled().len()))
-        })
-    }
-
-    /// Writes what waits.
-    ///
-    /// # Errors
-    /// The connection's: it is gone.
-    pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.outgoing.is_empty() {
             let mut slices = [IoSlice::new(&[]); FRAMES_A_WRITE];
             let mut count = 0;
@@ -116,25 +126,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Socket<Io> {
         Pin::new(&mut self.io).poll_flush(cx)
     }
 
-    fn advance(&mut self, mut written: usize) {
-        self.outgoing_bytes -= written;
-        while let Some(front) = self.outgoing.front_mut() {
-            if written < front.len() {
-                front.advance(written);
-                return;
-            }
-            written -= front.len();
-            self.outgoing.pop_front();
-        }
-        // A burst's buffer is given back: most connections are idle most of the time.
-        self.outgoing = VecDeque::new();
-    }
-
-    /// Ends the connection's sending side.
-    ///
-    /// # Errors
-    /// The connection's: it is gone.
-    pub fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.io).poll_shutdown(cx)
     }
 }

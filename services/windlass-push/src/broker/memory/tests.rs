@@ -200,6 +200,7 @@ async fn presence_is_known_on_all_nodes_and_goes_with_its_node() {
     let info = |user: &str, client: ClientId| ClientInfo {
         user: user.into(),
         client: client.to_string(),
+        ..ClientInfo::default()
     };
     first.add_presence(&channel("x"), a, info("ada", a)).await.unwrap();
     second.add_presence(&channel("x"), b, info("ada", b)).await.unwrap();
@@ -224,7 +225,10 @@ async fn a_node_can_be_told_something() {
     assert_eq!(lock(&noted.messages).as_slice(), ["hello"]);
     let node = second.node;
     drop(second);
-    first.tell(node, Bytes::from_static(b"anybody?")).await.unwrap();
+    assert_eq!(
+        first.tell(node, Bytes::from_static(b"anybody?")).await,
+        Err(Error::UnknownNode)
+    );
 }
 
 #[tokio::test]

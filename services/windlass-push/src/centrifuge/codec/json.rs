@@ -4,12 +4,14 @@ use serde::{Deserialize, Serialize};
 
 use super::{Error, Malformed};
 use crate::centrifuge::command::{
-    ChannelRequest, Command, ConnectRequest, HistoryRequest, Method, PublishRequest, RefreshRequest, SubscribeRequest,
+    ChannelRequest, Command, ConnectRequest, DataRequest, HistoryRequest, Method, PublishRequest, RefreshRequest,
+    RpcRequest, SubRefreshRequest, SubscribeRequest, command,
 };
 use crate::centrifuge::reply::{
     ConnectResult, HistoryResult, Outcome, PresenceResult, PresenceStatsResult, Publication, Push, RefreshResult,
-    Reply, SubscribeResult,
+    Reply, RpcResult, ServerSubscription, SubRefreshResult, SubscribeResult,
 };
+use crate::client::ClientInfo;
 use crate::object::Object;
 
 /// The commands of one frame, in order. The first that is malformed is the last; a frame without any is malformed.
@@ -61,10 +63,10 @@ struct CommandDocument {
     presence_stats: Option<Object<ChannelRequest>>,
     history: Option<Object<HistoryRequest>>,
     ping: Option<Object<Ignored>>,
-    send: Option<Object<Ignored>>,
-    rpc: Option<Object<Ignored>>,
+    send: Option<Object<DataRequest>>,
+    rpc: Option<Object<RpcRequest>>,
     refresh: Option<Object<RefreshRequest>>,
-    sub_refresh: Option<Object<ChannelRequest>>,
+    sub_refresh: Option<Object<SubRefreshRequest>>,
 }
 
 /// An object that nobody looks into.
@@ -73,7 +75,6 @@ struct Ignored {}
 
 fn decode_one(line: &[u8]) -> Result<Command, Malformed> {
     let Object(document): Object<CommandDocument> = serde_json::from_slice(line).map_err(|_| Malformed)?;
-    let id = document.id;
     let methods = [
         document.connect.map(|Object(request)| Method::Connect(request)),
         document.subscribe.map(|Object(request)| Method::Subscribe(request)),
@@ -85,22 +86,12 @@ fn decode_one(line: &[u8]) -> Result<Command, Malformed> {
             .map(|Object(request)| Method::PresenceStats(request)),
         document.history.map(|Object(request)| Method::History(request)),
         document.ping.map(|_| Method::Ping),
-        document.send.map(|_| Method::Send),
-        document.rpc.map(|_| Method::Rpc),
+        document.send.map(|Object(request)| Method::Send(request)),
+        document.rpc.map(|Object(request)| Method::Rpc(request)),
         document.refresh.map(|Object(request)| Method::Refresh(request)),
         document.sub_refresh.map(|Object(request)| Method::SubRefresh(request)),
     ];
-    let mut methods = methods.into_iter().flatten();
-    match (methods.next(), methods.next(), id) {
-        (None, _, 0) => Ok(Command {
-            id,
-            method: Method::Pong,
-        }),
-        (Some(method), None, 0) if method == Method::Send => Ok(Command { id, method }),
-        (Some(method), None, 1..) => Ok(Command { id, method }),
-        // No method that we know, two of them, or one that needs an id.
-        (None | Some(_), _, _) => Err(Malformed),
-    }
+    command(document.id, methods.into_iter().flatten().collect())
 }
 
 #[derive(Serialize, Default)]
@@ -126,7 +117,11 @@ struct ReplyDocument<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     history: Option<&'a HistoryResult>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    rpc: Option<&'a RpcResult>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     refresh: Option<&'a RefreshResult>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sub_refresh: Option<&'a SubRefreshResult>,
 }
 
 #[derive(Serialize)]
@@ -140,19 +135,50 @@ struct ErrorDocument {
     temporary: bool,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, Default)]
 struct PushDocument<'a> {
-    channel: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    channel: Option<&'a str>,
     #[serde(rename = "pub", skip_serializing_if = "Option::is_none")]
     publication: Option<&'a Publication>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    join: Option<InfoDocument<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    leave: Option<InfoDocument<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     unsubscribe: Option<UnsubscribeDocument>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subscribe: Option<&'a ServerSubscription>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    disconnect: Option<DisconnectDocument>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refresh: Option<RefreshDocument>,
+}
+
+#[derive(Serialize)]
+struct InfoDocument<'a> {
+    info: &'a ClientInfo,
 }
 
 #[derive(Serialize)]
 struct UnsubscribeDocument {
     code: u32,
     reason: &'static str,
+}
+
+#[derive(Serialize)]
+struct DisconnectDocument {
+    code: u16,
+    reason: &'static str,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    reconnect: bool,
+}
+
+#[derive(Serialize)]
+struct RefreshDocument {
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    expires: bool,
+    ttl: u32,
 }
 
 fn document(reply: &Reply) -> ReplyDocument<'_> {
@@ -206,8 +232,16 @@ fn document(reply: &Reply) -> ReplyDocument<'_> {
                     history: Some(result),
                     ..reply
                 },
+                Outcome::Rpc(result) => ReplyDocument {
+                    rpc: Some(result),
+                    ..reply
+                },
                 Outcome::Refresh(result) => ReplyDocument {
                     refresh: Some(result),
+                    ..reply
+                },
+                Outcome::SubRefresh(result) => ReplyDocument {
+                    sub_refresh: Some(result),
                     ..reply
                 },
             }
@@ -216,20 +250,55 @@ fn document(reply: &Reply) -> ReplyDocument<'_> {
 }
 
 fn push_document(push: &Push) -> PushDocument<'_> {
+    let empty = PushDocument::default();
     match push {
         Push::Publication { channel, publication } => PushDocument {
-            channel,
+            channel: Some(channel),
             publication: Some(publication),
-            unsubscribe: None,
+            ..empty
+        },
+        Push::Join { channel, info } => PushDocument {
+            channel: Some(channel),
+            join: Some(InfoDocument { info }),
+            ..empty
+        },
+        Push::Leave { channel, info } => PushDocument {
+            channel: Some(channel),
+            leave: Some(InfoDocument { info }),
+            ..empty
         },
         Push::Unsubscribe { channel, code } => {
             let (code, reason) = code.parts();
             PushDocument {
-                channel,
-                publication: None,
+                channel: Some(channel),
                 unsubscribe: Some(UnsubscribeDocument { code, reason }),
+                ..empty
             }
         }
+        Push::Subscribe { channel, subscribed } => PushDocument {
+            channel: Some(channel),
+            subscribe: Some(subscribed),
+            ..empty
+        },
+        Push::Disconnect(disconnect) => {
+            let (code, reason) = disconnect.parts();
+            let reconnect = disconnect.asks_to_reconnect();
+            PushDocument {
+                disconnect: Some(DisconnectDocument {
+                    code,
+                    reason,
+                    reconnect,
+                }),
+                ..empty
+            }
+        }
+        Push::Refresh { expires, ttl } => PushDocument {
+            refresh: Some(RefreshDocument {
+                expires: *expires,
+                ttl: *ttl,
+            }),
+            ..empty
+        },
     }
 }
 

@@ -4,12 +4,14 @@ use windlass_task::{Principal, Right};
 
 use super::{Awaiting, Engine, error_of};
 use crate::broker::{History, Outgoing, PresenceCount, Range};
+use crate::centrifuge::codec::Codec;
 use crate::centrifuge::command::{HistoryRequest, PublishRequest};
 use crate::centrifuge::push;
 use crate::centrifuge::reply::{HistoryResult, Outcome, PresenceResult, PresenceStatsResult};
 use crate::channel::{ChannelKey, Kind};
 use crate::client::ClientInfo;
 use crate::codes::ErrorCode;
+use crate::payload::Payload;
 use crate::position::names_epoch;
 use crate::session::{Effect, Failure};
 
@@ -44,17 +46,23 @@ impl Engine {
         if !allowed {
             return Err(ErrorCode::PermissionDenied);
         }
-        if request.data.is_empty() {
-            return Err(ErrorCode::BadRequest);
-        }
+        let data = self.data_of(request.data).ok_or(ErrorCode::BadRequest)?;
         Ok(Effect::Publish {
             channel: ChannelKey::new(&principal.tenant, &request.channel),
             outgoing: Outgoing {
-                data: request.data,
+                data,
                 info: Some(self.info()),
             },
             retention: options.retention(),
         })
+    }
+
+    /// What a client publishes, as everybody can take it: a channel's data are JSON, whatever the publisher speaks.
+    fn data_of(&self, data: Payload) -> Option<Payload> {
+        match self.peer.dialect.codec {
+            Codec::Json => (!data.is_empty()).then_some(data),
+            Codec::Protobuf => data.as_json(),
+        }
     }
 
     pub(super) fn history(&mut self, id: u32, request: HistoryRequest) {

@@ -43,12 +43,18 @@ impl Engine {
                 self.done(
                     id,
                     Outcome::Connect(ConnectResult {
-                        client: self.client.to_string(),
+                        client: self.peer.client.to_string(),
                         version: VERSION.to_owned(),
                         expires: identity.expires_in.is_some(),
                         ttl: seconds(identity.expires_in),
                         ping: seconds(Some(self.settings.rhythm.announced)),
                         pong: true,
+                        session: self
+                            .peer
+                            .route
+                            .map_or_else(String::new, |route| route.session.to_string()),
+                        node: self.peer.route.map_or_else(String::new, |route| route.node.to_string()),
+                        ..ConnectResult::default()
                     }),
                 );
             }
@@ -95,7 +101,7 @@ impl Engine {
         self.done(
             id,
             Outcome::Refresh(RefreshResult {
-                client: self.client.to_string(),
+                client: self.peer.client.to_string(),
                 version: VERSION.to_owned(),
                 expires: identity.expires_in.is_some(),
                 ttl: seconds(identity.expires_in),
@@ -117,7 +123,8 @@ impl Engine {
             .map_or_else(String::new, |principal| principal.owner.to_string());
         ClientInfo {
             user,
-            client: self.client.to_string(),
+            client: self.peer.client.to_string(),
+            ..ClientInfo::default()
         }
     }
 

@@ -14,6 +14,7 @@ use crate::codes::{Disconnect, ErrorCode, UnsubscribeCode};
 use crate::position::names_epoch;
 use crate::queue::Slot;
 use crate::session::{Effect, Failure, Note, Source, Start, Subscribe, TaskValue};
+use crate::variant::Variant;
 
 /// A subscription whose beginning is being read.
 #[derive(Debug)]
@@ -90,7 +91,7 @@ impl Engine {
         Ok(Subscribe {
             slot,
             channel,
-            variant: self.variant,
+            variant: Variant::Centrifuge(self.peer.dialect),
             source,
             presence,
         })
@@ -164,6 +165,7 @@ impl Engine {
             publications,
             recovered,
             was_recovering,
+            ..SubscribeResult::default()
         };
         (result, Progress::Stream(top))
     }
@@ -233,6 +235,7 @@ fn begin_with_value(known: Option<Known>, value: &TaskValue) -> (SubscribeResult
         },
         recovered: true,
         was_recovering: true,
+        ..SubscribeResult::default()
     };
     (result, Progress::Latest(revision))
 }

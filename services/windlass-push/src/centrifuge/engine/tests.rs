@@ -5,9 +5,10 @@ use windlass_task::{Principal, Right, Rights};
 
 use super::*;
 use crate::broker::{History, Range};
-use crate::centrifuge::codec::json;
+use crate::centrifuge::codec::{Codec, json};
+use crate::centrifuge::dialect::Dialect;
 use crate::centrifuge::reply::Push;
-use crate::client::Identity;
+use crate::client::{ClientId, Identity};
 use crate::codes::UnsubscribeCode;
 use crate::config::Config;
 use crate::payload::Payload;
@@ -34,7 +35,12 @@ impl Bench {
         change(&mut settings);
         let now = Instant::now();
         Self {
-            engine: Engine::new(ClientId::random(), Codec::Json, Arc::new(settings), now, 1.0),
+            engine: Engine::new(
+                Peer::new(ClientId::random(), Dialect::websocket(Codec::Json)),
+                Arc::new(settings),
+                now,
+                1.0,
+            ),
             now,
         }
     }

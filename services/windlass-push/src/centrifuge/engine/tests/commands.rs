@@ -288,6 +288,7 @@ fn presence_is_told_by_connection() {
     let info = crate::client::ClientInfo {
         user: "ada".into(),
         client: "c".into(),
+        ..Default::default()
     };
     bench.complete(Completion::Presence(Ok(vec![info])));
     assert_eq!(
