@@ -142,6 +142,16 @@ impl TaskId {
         }
     }
 
+    /// The id of what was born elsewhere under a name with this digest: the same name, the same id. Its time is 0, for
+    /// nobody knows it.
+    #[must_use]
+    pub fn derived(origin: &Origin, digest: [u8; 10]) -> Self {
+        Self {
+            origin: origin.clone(),
+            uuid: uuid::Builder::from_unix_timestamp_millis(0, &digest).into_uuid(),
+        }
+    }
+
     /// Where the task was born.
     #[must_use]
     pub fn origin(&self) -> &Origin {
@@ -226,6 +236,15 @@ mod tests {
             assert_eq!(id.to_string().parse::<TaskId>().unwrap(), id);
             assert_eq!(id.origin().as_str(), origin);
         }
+    }
+
+    #[test]
+    fn an_id_that_is_derived_is_one_like_any_other() {
+        let derive = |digest| TaskId::derived(&Origin::local(), digest);
+        let id = derive([0xff; 10]);
+        assert_eq!(id.to_string().parse::<TaskId>().unwrap(), id);
+        assert_eq!(id, derive([0xff; 10]));
+        assert_ne!(id, derive([0; 10]));
     }
 
     #[test]

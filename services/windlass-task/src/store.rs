@@ -116,6 +116,14 @@ impl Tombstone {
     }
 }
 
+impl Tombstone {
+    /// Whether it stays for good: an upload that was taken over is still where it was taken from, and whoever has
+    /// forgotten that it is gone would take it over again.
+    fn is_kept(&self) -> bool {
+        !self.aliases.is_empty()
+    }
+}
+
 impl Entry {
     /// What finds it.
     #[must_use]
@@ -132,6 +140,15 @@ impl Entry {
         match self {
             Self::Live(record) => &record.owner,
             Self::Gone(tombstone) => &tombstone.owner,
+        }
+    }
+
+    /// Other names under which the task is found.
+    #[must_use]
+    pub fn aliases(&self) -> &[Alias] {
+        match self {
+            Self::Live(record) => &record.aliases,
+            Self::Gone(tombstone) => &tombstone.aliases,
         }
     }
 
@@ -152,6 +169,7 @@ impl Entry {
             Self::Live(record) => record.expires,
             Self::Gone(tombstone) if !tombstone.adopted_by.is_empty() => None,
             Self::Gone(tombstone) if tombstone.stored => Some(tombstone.since),
+            Self::Gone(tombstone) if tombstone.is_kept() => None,
             Self::Gone(tombstone) => Some(tombstone.since.after(TOMBSTONE_LIFETIME)),
         }
     }
@@ -161,6 +179,7 @@ impl Entry {
     pub fn is_forgettable(&self, now: UnixMillis) -> bool {
         match self {
             Self::Live(_) => false,
+            Self::Gone(tombstone) if tombstone.is_kept() => false,
             Self::Gone(tombstone) => !tombstone.stored && now >= tombstone.since.after(TOMBSTONE_LIFETIME),
         }
     }

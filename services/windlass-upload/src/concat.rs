@@ -17,7 +17,7 @@ use crate::creation::New;
 use crate::error::Error;
 use crate::finish::{self, Whole};
 use crate::hooks::Asked;
-use crate::location::Target;
+use crate::location::parse_path;
 use crate::service::{Upload, failure, patiently};
 use crate::tus::Rejection;
 use crate::verdict;
@@ -82,7 +82,8 @@ async fn find_part(
     url: &str,
     host: Option<&str>,
 ) -> Result<Option<Record>, Error> {
-    let Some(target) = parse_url(url, upload.config.public_url.as_deref(), host) else {
+    let path = parse_url(url, upload.config.public_url.as_deref(), host);
+    let Some(target) = path.and_then(|path| parse_path(path, upload.tusd.as_ref())) else {
         return Ok(None);
     };
     let record = async {
@@ -96,25 +97,18 @@ async fn find_part(
     }
 }
 
-/// The upload that a URL names, if it is one of this server's: a path, or an absolute URL of the public address or
-/// of the host that the request itself was sent to.
-fn parse_url(url: &str, public_url: Option<&str>, host: Option<&str>) -> Option<Target> {
+/// The path that a URL names, if it is one of this server's: a path, or an absolute URL of the public address or of
+/// the host that the request itself was sent to.
+fn parse_url<'a>(url: &'a str, public_url: Option<&str>, host: Option<&str>) -> Option<&'a str> {
     let own = public_url.and_then(|base| url.strip_prefix(base.trim_end_matches('/')));
     let of_host = || {
         let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"))?;
         rest.strip_prefix(host?)
     };
-    let path = if url.starts_with('/') {
+    if url.starts_with('/') {
         Some(url)
     } else {
         own.or_else(of_host)
-    };
-    let mut segments = path?.strip_prefix("/files/")?.split('/');
-    let (tenant, name, key) = (segments.next()?, segments.next()?, segments.next());
-    if segments.next().is_some() {
-        None
-    } else {
-        Target::read(tenant, name, key)
     }
 }
 
@@ -264,7 +258,10 @@ mod tests {
     fn only_urls_of_this_server_name_parts() {
         let id = TaskId::generate(&windlass_task::Origin::local());
         let path = format!("/files/default/{id}/key");
-        let read = |url: &str| parse_url(url, Some("https://up.example.org/"), Some("127.0.0.1:8080")).is_some();
+        let read = |url: &str| {
+            let path = parse_url(url, Some("https://up.example.org/"), Some("127.0.0.1:8080"));
+            path.and_then(|path| parse_path(path, None)).is_some()
+        };
         assert!(read(&path));
         assert!(read(&format!("https://up.example.org{path}")));
         assert!(read(&format!("http://127.0.0.1:8080{path}")));

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use windlass_serve::config::Time;
 
-use crate::hooks;
+use crate::{hooks, tusd};
 
 /// The `upload` section of a configuration file. Times are texts such as `500ms`, `15s`, `5m`, `24h`.
 #[derive(Debug, Clone, Deserialize)]
@@ -31,6 +31,8 @@ pub struct Config {
     pub survive_power_cut: bool,
     /// Who is asked and told of what happens to uploads; nobody when absent.
     pub hooks: Option<hooks::Settings>,
+    /// Where tusd's uploads are that go on here; none when absent.
+    pub tusd: Option<tusd::Settings>,
 }
 
 impl Default for Config {
@@ -50,6 +52,7 @@ impl Default for Config {
             origin: "local".to_owned(),
             survive_power_cut: false,
             hooks: None,
+            tusd: None,
         }
     }
 }
@@ -66,6 +69,9 @@ pub enum Error {
     /// The hooks cannot be.
     #[error(transparent)]
     ReadHooks(#[from] hooks::settings::Error),
+    /// What is taken over from tusd cannot be.
+    #[error(transparent)]
+    ReadTusd(#[from] tusd::settings::Error),
     /// A time or size is zero.
     #[error("upload.{name} must not be 0")]
     RequirePositive {
@@ -102,6 +108,9 @@ impl Config {
         }
         if let Some(hooks) = &self.hooks {
             hooks.validate()?;
+        }
+        if let Some(tusd) = &self.tusd {
+            tusd.validate()?;
         }
         if let Some(url) = &self.public_url {
             let web = url.starts_with("https://") || url.starts_with("http://");

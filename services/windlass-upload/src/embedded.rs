@@ -9,7 +9,8 @@ use windlass_task::store::{self, Options};
 
 use crate::config::{self, Config};
 use crate::service::{Parts, Upload};
-use crate::storage::{self, Disk};
+use crate::storage::{self, Disk, Transfer};
+use crate::tusd;
 
 /// What an upload service on one machine consists of.
 pub struct Embedded {
@@ -52,6 +53,13 @@ pub fn open(data_dir: &Path, config: &Config, program: &mut Program) -> Result<E
         },
     )?;
     let disk = Disk::open(&data_dir.join("uploads"), bytes)?;
+    if let Some(tusd) = &config.tusd
+        && tusd.transfer == Transfer::Link
+        && !disk.shares_file_system(&tusd.directory)?
+    {
+        let path = tusd.directory.clone();
+        return Err(config::Error::from(tusd::settings::Error::LinkDirectory { path }).into());
+    }
     let shared = Arc::new(store.clone());
     let parts = Parts {
         store: shared.clone(),

@@ -12,7 +12,7 @@ use windlass_task::{Answer, Finish, Record};
 
 use crate::tus::Rejection;
 use crate::tus::response::{TUS_VERSION, UPLOAD_OFFSET};
-use crate::{form, hooks, ietf, storage, tus};
+use crate::{form, hooks, ietf, storage, tus, tusd};
 
 /// Why a request was not done.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +34,12 @@ pub enum Error {
     /// There is no such upload for this caller.
     #[error("there is no such upload, or its key is wrong")]
     FindUpload,
+    /// tusd has such an upload, and it cannot be taken over.
+    #[error("the upload cannot be taken over from tusd now")]
+    TakeOver(#[source] tusd::Shared),
+    /// tusd has such an upload, and its bytes are still being copied.
+    #[error("the upload is being taken over from tusd")]
+    AwaitTakeOver,
     /// It was terminated or has expired.
     #[error("the upload is gone: {}", match cause { Cause::Terminated => "it was terminated", Cause::Expired => "it expired" })]
     ReachUpload {
@@ -133,6 +139,8 @@ impl Error {
             | Self::RejectIetf { .. }
             | Self::ReadForm(_)
             | Self::FindUpload
+            | Self::TakeOver(_)
+            | Self::AwaitTakeOver
             | Self::ReachUpload { .. }
             | Self::Permit
             | Self::HoldUpload { .. }
@@ -175,6 +183,18 @@ impl Error {
                 (status, code, None, None)
             }
             Self::FindUpload => (StatusCode::NOT_FOUND, "upload_not_found", None, None),
+            Self::TakeOver(_) => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "takeover_failed",
+                None,
+                Some(RETRY_SOON),
+            ),
+            Self::AwaitTakeOver => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "takeover_running",
+                None,
+                Some(RETRY_SOON),
+            ),
             Self::ReachUpload {
                 cause: Cause::Terminated,
             } => (StatusCode::GONE, "upload_terminated", None, None),

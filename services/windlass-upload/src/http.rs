@@ -25,15 +25,34 @@ use crate::location::Target;
 use crate::service::Upload;
 use crate::tus::{self as tus_protocol, VERSION, response};
 
-/// The routes of the upload service: `/files`, which is also `/files/`, and what lies under it.
+/// The routes of the upload service: `/files`, which is also `/files/`, and what lies under it; where uploads of tusd's
+/// are taken over, their paths too.
 pub fn router(upload: Arc<Upload>) -> Router {
-    Router::new()
+    let own = Router::new()
         .route("/files", any(collection))
         .route("/files/", any(collection))
         .route("/files/{tenant}/{id}", any(resource))
-        .route("/files/{tenant}/{id}/{key}", any(keyed_resource))
+        .route("/files/{tenant}/{id}/{key}", any(keyed_resource));
+    let base_path = upload.tusd.as_ref().map(|tusd| tusd.base_path().to_owned());
+    base_path
+        .map_or(own.clone(), |base_path| beside_tusd(own, &base_path))
         .layer(middleware::map_response(mark))
         .with_state(upload)
+}
+
+/// Adds the paths of uploads that are taken over, and where clients of tusd create new ones.
+fn beside_tusd(own: Router<Arc<Upload>>, base_path: &str) -> Router<Arc<Upload>> {
+    // The router wants one name for a place in a path, whatever stands there.
+    let (upload, slashed) = (format!("{base_path}{{tenant}}"), format!("{base_path}{{tenant}}/"));
+    let router = own
+        .route(&upload, any(foreign_resource))
+        .route(&slashed, any(foreign_resource));
+    if base_path == "/files/" {
+        return router;
+    }
+    router
+        .route(base_path, any(collection))
+        .route(base_path.trim_end_matches('/'), any(collection))
 }
 
 /// Marks a response that is not tus'.
@@ -67,6 +86,19 @@ async fn resource(
     let target = path
         .ok()
         .and_then(|Path((tenant, id))| Target::read(&tenant, &id, None));
+    use_upload(upload, target, caller, request).await
+}
+
+async fn foreign_resource(
+    State(upload): State<Arc<Upload>>,
+    path: Result<Path<String>, PathRejection>,
+    caller: Caller,
+    request: Request,
+) -> Response {
+    let target = path
+        .ok()
+        .zip(upload.tusd.as_ref())
+        .and_then(|(Path(name), tusd)| Target::read_foreign(&name, tusd));
     use_upload(upload, target, caller, request).await
 }
 

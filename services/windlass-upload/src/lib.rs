@@ -27,6 +27,7 @@ pub mod range;
 mod service;
 pub mod storage;
 pub mod tus;
+pub mod tusd;
 mod upkeep;
 mod verdict;
 

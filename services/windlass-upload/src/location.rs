@@ -3,6 +3,8 @@
 
 use windlass_task::{Alias, TaskKey, Tenant, WriteKey};
 
+use crate::tusd::TakeOver;
+
 /// What an upload's path names. The tenant in it only finds the record; the key or a token decides.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Target {
@@ -31,6 +33,32 @@ impl Target {
             name,
             key: key.map(str::to_owned),
         })
+    }
+
+    /// An upload of tusd's: its name is its key.
+    pub(crate) fn read_foreign(name: &str, tusd: &TakeOver) -> Option<Self> {
+        Some(Self {
+            tenant: tusd.tenant().clone(),
+            name: Name::Alias(name.parse().ok()?),
+            key: Some(name.to_owned()),
+        })
+    }
+}
+
+/// What a path on this server names: `/files/<tenant>/<id>[/<key>]`, or an upload that was taken over, by its old path.
+pub(crate) fn parse_path(path: &str, tusd: Option<&TakeOver>) -> Option<Target> {
+    if let Some(name) = tusd.and_then(|tusd| path.strip_prefix(tusd.base_path()))
+        && let name = name.strip_suffix('/').unwrap_or(name)
+        && !name.contains('/')
+    {
+        return Target::read_foreign(name, tusd?);
+    }
+    let mut segments = path.strip_prefix("/files/")?.split('/');
+    let (tenant, name, key) = (segments.next()?, segments.next()?, segments.next());
+    if segments.next().is_some() {
+        None
+    } else {
+        Target::read(tenant, name, key)
     }
 }
 

@@ -27,6 +27,12 @@ struct Inner {
     hook_calls: Family<HookLabels, Counter>,
     hooks_held: Gauge,
     hooks_given_up: Counter,
+    tusd_uploads: Family<TusdLabels, Counter>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TusdLabels {
+    outcome: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -60,6 +66,7 @@ impl Metrics {
             hook_calls: Family::default(),
             hooks_held: Gauge::default(),
             hooks_given_up: Counter::default(),
+            tusd_uploads: Family::default(),
         };
         let registry = registry.sub_registry_with_prefix("upload");
         registry.register_with_unit(
@@ -110,6 +117,11 @@ impl Metrics {
             "Hooks that were not delivered in time and never will be",
             inner.hooks_given_up.clone(),
         );
+        registry.register(
+            "tusd_uploads",
+            "Uploads found in tusd's directory, by what became of them",
+            inner.tusd_uploads.clone(),
+        );
         Self { inner: Arc::new(inner) }
     }
 
@@ -149,6 +161,10 @@ impl Metrics {
 
     pub(crate) fn hook_given_up(&self) {
         self.inner.hooks_given_up.inc();
+    }
+
+    pub(crate) fn tusd_upload(&self, outcome: &'static str) {
+        self.inner.tusd_uploads.get_or_create(&TusdLabels { outcome }).inc();
     }
 
     pub(crate) fn progress(&self) {

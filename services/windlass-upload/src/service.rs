@@ -7,7 +7,8 @@ use prometheus_client::registry::Registry;
 use tokio::time::Instant;
 use windlass_serve::{Shutdown, Tracker};
 use windlass_task::{
-    Catalogue, Commit, Entry, Feed, Outbox, Outcome, Principal, Record, Right, TaskKey, TaskStore, Token,
+    Alias, Catalogue, Commit, Entry, Feed, Outbox, Outcome, Principal, Record, Right, TaskId, TaskKey, TaskStore,
+    Tenant, Token,
 };
 
 use crate::config::{self, Config, Validated};
@@ -17,6 +18,7 @@ use crate::hooks::Hooks;
 use crate::location::{Name, Target};
 use crate::metrics::Metrics;
 use crate::storage::Storage;
+use crate::tusd::{self, Making, TakeOver};
 use crate::verdict::Verdicts;
 use crate::{listen, upkeep};
 
@@ -93,6 +95,7 @@ pub struct Upload {
     pub(crate) metrics: Metrics,
     pub(crate) hooks: Option<Arc<Hooks>>,
     pub(crate) verdicts: Verdicts,
+    pub(crate) tusd: Option<TakeOver>,
 }
 
 impl Upload {
@@ -102,10 +105,21 @@ impl Upload {
     /// [`config::Error`] for a setting that cannot be.
     pub fn new(config: &Config, parts: Parts, registry: &mut Registry) -> Result<Arc<Self>, config::Error> {
         let metrics = Metrics::register(registry);
+        let (validated, holders) = (config.validate()?, Holders::new());
+        let tusd = config.tusd.clone().map(|settings| {
+            let making = Making {
+                origin: validated.origin.clone(),
+                lifetime: validated.lifetime,
+                holder: holders.process(),
+            };
+            let (store, storage) = (Arc::clone(&parts.store), Arc::clone(&parts.storage));
+            TakeOver::new(settings, making, store, storage, metrics.clone())
+        });
         Ok(Arc::new(Self {
-            config: config.validate()?,
+            config: validated,
             parts,
-            holders: Holders::new(),
+            holders,
+            tusd,
             hooks: match &config.hooks {
                 Some(settings) => Some(Arc::new(Hooks::new(settings, metrics.clone())?)),
                 None => None,
@@ -115,10 +129,20 @@ impl Upload {
         }))
     }
 
-    /// What goes on beside the requests, until it is cancelled: expiry, the outbox's listeners, and the owners' word
-    /// to those who write.
+    /// What goes on beside the requests, until it is cancelled: expiry, the outbox's listeners, the owners' word to
+    /// those who write, and what is there to be taken over.
     pub async fn run(self: Arc<Self>) {
-        tokio::join!(upkeep::run(&self), listen::run(&self), listen::release_withdrawn(&self));
+        let sweep = async {
+            if let Some(take_over) = &self.tusd {
+                tusd::sweep(take_over).await;
+            }
+        };
+        tokio::join!(
+            upkeep::run(&self),
+            listen::run(&self),
+            listen::release_withdrawn(&self),
+            sweep
+        );
     }
 
     pub(crate) fn store(&self) -> &dyn TaskStore {
@@ -143,13 +167,27 @@ impl Upload {
             Name::Id(id) => id.clone(),
             Name::Alias(alias) => {
                 let found = patiently!(self, self.store().resolve(&target.tenant, alias))?;
-                found.ok_or(Error::FindUpload)?
+                match found {
+                    Some(id) => id,
+                    None => self.ask_tusd(&target.tenant, alias).await?.ok_or(Error::FindUpload)?,
+                }
             }
         };
         Ok(TaskKey {
             tenant: target.tenant.clone(),
             id,
         })
+    }
+
+    /// The task of an upload that tusd knows by this name, and nobody here so far.
+    async fn ask_tusd(&self, tenant: &Tenant, alias: &Alias) -> Result<Option<TaskId>, Error> {
+        match self.tusd.as_ref().filter(|take_over| take_over.tenant() == tenant) {
+            None => Ok(None),
+            Some(take_over) => match tokio::time::timeout(self.config.hold, take_over.take(alias)).await {
+                Ok(taken) => taken.map_err(Error::TakeOver),
+                Err(_) => Err(Error::AwaitTakeOver),
+            },
+        }
     }
 
     pub(crate) async fn load(&self, key: &TaskKey) -> Result<Entry, Error> {
@@ -166,13 +204,15 @@ impl Upload {
             Entry::Live(record) => &record.write_key,
             Entry::Gone(tombstone) => &tombstone.write_key,
         };
+        let has_key = write_key
+            .as_ref()
+            .zip(target.key.as_deref())
+            .is_some_and(|(hash, key)| hash.admits(key));
         let admitted = if self.parts.demands_token {
-            entry.owner() == &principal.owner
+            // What was taken over has no owner who could show a token: its old URL is the right to write.
+            entry.owner() == &principal.owner || !entry.aliases().is_empty() && has_key
         } else {
-            write_key
-                .as_ref()
-                .zip(target.key.as_deref())
-                .is_some_and(|(hash, key)| hash.admits(key))
+            has_key
         };
         if entry.key().tenant != principal.tenant || !admitted {
             return Err(Error::FindUpload);

@@ -9,7 +9,7 @@ mod disk;
 mod document;
 
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -73,6 +73,17 @@ pub enum Error {
     RunThread,
 }
 
+/// How a file is taken in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Transfer {
+    /// Under a second name of the same file: at once and without room, on the same file system only.
+    #[default]
+    Link,
+    /// As a copy.
+    Copy,
+}
+
 /// Bytes on their way out.
 pub type Bytestream = BoxStream<'static, Result<Bytes, Error>>;
 
@@ -99,6 +110,13 @@ pub trait Storage: Send + Sync + 'static {
 
     /// The file that holds a segment, for programs on this machine; none where it is no file.
     fn path_of(&self, segment: &Segment) -> Option<PathBuf>;
+
+    /// Takes in the first `size` bytes of a file on this machine as a task's first, immutable segment, and leaves the
+    /// file as it is. Doing it twice is doing it once.
+    ///
+    /// # Errors
+    /// [`Error`]; what was not taken in whole is not there.
+    async fn take_in(&self, key: &TaskKey, file: &Path, size: u64, how: Transfer) -> Result<Vec<Segment>, Error>;
 
     /// A writer that goes on at `record.received`, under the epoch of `record.token`.
     ///

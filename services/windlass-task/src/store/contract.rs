@@ -49,6 +49,7 @@ pub(super) async fn run(backend: impl AsyncFn() -> Backend) {
     events_come_in_order_at_least_once_to_each_group(&backend().await).await;
     an_alias_finds_its_task_within_its_tenant_only(&backend().await).await;
     what_is_due_is_found_and_forgotten_in_its_time(&backend().await).await;
+    the_end_of_what_was_taken_over_is_never_forgotten(&backend().await).await;
     the_catalogue_lists_an_owners_tasks_newest_first(&backend().await).await;
     the_feed_hears_of_what_changes_what_is_shown(&backend().await).await;
 }
@@ -260,6 +261,26 @@ async fn what_is_due_is_found_and_forgotten_in_its_time(backend: &Backend) {
     assert_eq!(store.due(10).await.unwrap(), std::slice::from_ref(&key));
     store.forget(&key).await.unwrap();
     assert_eq!(store.load(&key).await.unwrap(), None);
+}
+
+async fn the_end_of_what_was_taken_over_is_never_forgotten(backend: &Backend) {
+    let store = &backend.store;
+    let alias: Alias = "24e533e02ec3bc40c387f1a0e460e216".parse().unwrap();
+    let mut creation = creation(Some(1));
+    creation.aliases = vec![alias.clone()];
+    let key = creation.key.clone();
+    live(store.commit(Commit::create(creation)).await.unwrap());
+    for change in [Change::Terminate, Change::ForgetBytes] {
+        store.commit(Commit::present(key.clone(), vec![change])).await.unwrap();
+    }
+    backend.clock.advance(TOMBSTONE_LIFETIME * 2);
+    assert!(store.due(10).await.unwrap().is_empty());
+    store.forget(&key).await.unwrap();
+    assert_eq!(
+        store.resolve(&key.tenant, &alias).await.unwrap().as_ref(),
+        Some(&key.id)
+    );
+    assert!(matches!(store.load(&key).await.unwrap(), Some(Entry::Gone(_))));
 }
 
 async fn the_catalogue_lists_an_owners_tasks_newest_first(backend: &Backend) {

@@ -64,7 +64,12 @@ impl Subscriber for Delivery {
     async fn deliver(&self, event: &Event) -> Result<(), String> {
         let Some(kind) = self.kind(event) else { return Ok(()) };
         let loaded = self.upload.store().load(&event.key()).await;
-        let record = match loaded.map_err(|error| error.to_string())? {
+        let loaded = loaded.map_err(|error| error.to_string())?;
+        let aliases = loaded
+            .as_ref()
+            .map(|entry| entry.aliases().to_vec())
+            .unwrap_or_default();
+        let record = match loaded {
             Some(Entry::Live(record)) => Some(record),
             Some(Entry::Gone(_)) | None => None,
         };
@@ -82,7 +87,7 @@ impl Subscriber for Delivery {
                 ..wire::Upload::of(record, self.upload.storage())
             },
             None => wire::Upload {
-                id: event.subject.to_string(),
+                id: wire::id_of(&event.key(), &aliases),
                 size: event.data.length.unwrap_or(0),
                 size_is_deferred: event.data.length.is_none(),
                 offset: event.data.offset,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use http::HeaderMap;
 use serde::{Deserialize, Serialize};
-use windlass_task::{Answer, Concat, Metadata, Record};
+use windlass_task::{Alias, Answer, Concat, Metadata, Record, TaskKey};
 
 use super::Asked;
 use crate::storage::Storage;
@@ -43,7 +43,7 @@ impl Upload {
     /// The upload of a record; all its bytes count here, also the one that clients are not shown yet.
     pub(super) fn of(record: &Record, storage: &dyn Storage) -> Self {
         Self {
-            id: record.key.id.to_string(),
+            id: id_of(&record.key, &record.aliases),
             size: record.length.unwrap_or(0),
             size_is_deferred: record.length.is_none(),
             offset: record.received,
@@ -57,6 +57,11 @@ impl Upload {
             storage: place(record, storage),
         }
     }
+}
+
+/// The name that the receiver knows an upload by: of one that was taken over, the one it had where it was created.
+pub(super) fn id_of(key: &TaskKey, aliases: &[Alias]) -> String {
+    aliases.first().map_or_else(|| key.id.to_string(), ToString::to_string)
 }
 
 /// Where the bytes are: `Path` when one file is the upload, `Segments` always.

@@ -2,7 +2,7 @@
 //!
 //! `<root>/<tenant>/<partition>/<id>.<epoch>` holds what one writer epoch wrote. Bytes past what the record knows are
 //! leftovers of a writer that died before its checkpoint was committed; nobody reads them, and whoever goes on in
-//! the same epoch writes over them.
+//! the same epoch writes over them. `<id>.object` is what came whole from elsewhere.
 
 mod read;
 mod writer;
@@ -16,9 +16,9 @@ use std::sync::atomic::AtomicUsize;
 
 use async_trait::async_trait;
 use serde::Serialize;
-use windlass_task::{Record, Segment, TaskKey, WriterEpoch};
+use windlass_task::{Record, Segment, SegmentKind, TaskKey, WriterEpoch};
 
-use super::{Bytestream, Completion, Error, Manifest, Storage, Writer};
+use super::{Bytestream, Completion, Error, Manifest, Storage, Transfer, Writer};
 
 /// The name of this storage in segments.
 const STORE: &str = "disk";
@@ -54,6 +54,19 @@ impl Disk {
             durability,
             gathered: Arc::default(),
         })
+    }
+
+    /// Whether a file in `directory` can have a second name here: links do not reach another file system.
+    ///
+    /// # Errors
+    /// [`Error::UseFile`] when one of the two cannot be looked at.
+    pub fn shares_file_system(&self, directory: &Path) -> Result<bool, Error> {
+        use std::os::unix::fs::MetadataExt as _;
+        let device = |path: &Path| {
+            let metadata = std::fs::metadata(path).map_err(|source| failed("look at", path, source))?;
+            Ok(metadata.dev())
+        };
+        Ok(device(&self.root)? == device(directory)?)
     }
 
     /// `<tenant>/<partition>/<id>`, the common part of a task's keys. Each piece is validated by its type, so no
@@ -147,6 +160,23 @@ impl Storage for Disk {
         std::path::absolute(path).ok()
     }
 
+    async fn take_in(&self, key: &TaskKey, file: &Path, size: u64, how: Transfer) -> Result<Vec<Segment>, Error> {
+        if size == 0 {
+            return Ok(Vec::new());
+        }
+        let (disk, file) = (self.clone(), file.to_owned());
+        let key = format!("{}.object", Self::stem(key));
+        let segment = Segment {
+            store: STORE.to_owned(),
+            key: key.clone(),
+            start: 0,
+            end: size,
+            kind: SegmentKind::Object,
+        };
+        blocking(move || take_in(&disk, &file, &disk.path(&key), how)).await?;
+        Ok(vec![segment])
+    }
+
     async fn open(&self, record: &Record) -> Result<Box<dyn Writer>, Error> {
         let key = format!("{}.{}", Self::stem(&record.key), record.token.epoch);
         Ok(Box::new(writer::DiskWriter::new(self.clone(), key, record)))
@@ -166,6 +196,7 @@ impl Storage for Disk {
         let (disk, stem) = (self.clone(), Self::stem(key));
         let mut keys: Vec<String> = segments.iter().map(|segment| segment.key.clone()).collect();
         keys.extend((1..=epoch.0).map(|epoch| format!("{stem}.{epoch}")));
+        keys.push(format!("{stem}.object"));
         keys.push(format!("{stem}.completion.json"));
         // Last: while the manifest is there, what is left can be found by it.
         keys.push(format!("{stem}.manifest.json"));
@@ -182,6 +213,32 @@ impl Storage for Disk {
         })
         .await
     }
+}
+
+/// Gives `file` the name `path`, or copies it there. A name that is taken is from an earlier try.
+fn take_in(disk: &Disk, file: &Path, path: &Path, how: Transfer) -> Result<(), Error> {
+    if let Some(parent) = path.parent() {
+        std::fs::create_dir_all(parent).map_err(|source| failed("create", parent, source))?;
+    }
+    match how {
+        Transfer::Link => match std::fs::hard_link(file, path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(source) => return Err(failed("link", path, source)),
+            Ok(()) => {}
+        },
+        Transfer::Copy => {
+            // Under another name until it is whole.
+            let draft = path.with_extension("draft");
+            let copied = std::fs::copy(file, &draft).and_then(|_| std::fs::rename(&draft, path));
+            if let Err(source) = copied {
+                let _ = std::fs::remove_file(&draft);
+                return Err(failed("copy to", path, source));
+            }
+        }
+    }
+    let taken = File::open(path).map_err(|source| failed("open", path, source))?;
+    disk.sync(&taken, path)?;
+    disk.sync_parent(path)
 }
 
 /// Opens a file for writing, with its directory made the first time it is missing.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use windlass_task::record::Creation;
-use windlass_task::{Answer, Metadata, Owner, Protocol, TaskKey, UnixMillis, WriteKeyHash};
+use windlass_task::{Alias, Answer, Metadata, Owner, Protocol, TaskKey, UnixMillis, WriteKeyHash};
 
 /// The version of the documents that this build writes.
 const DOCUMENT_VERSION: u32 = 1;
@@ -28,6 +28,9 @@ pub struct Manifest {
     pub part_size: u64,
     /// What admits a writer without a token.
     pub write_key: Option<WriteKeyHash>,
+    /// Other names under which it is found.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub aliases: Vec<Alias>,
     /// When, by this machine's clock, in Unix milliseconds.
     pub created_at: UnixMillis,
 }
@@ -45,6 +48,7 @@ impl Manifest {
             metadata: creation.metadata.clone(),
             part_size: windlass_task::record::part_size(creation.length),
             write_key: creation.write_key.clone(),
+            aliases: creation.aliases.clone(),
             created_at: now,
         }
     }

@@ -14,3 +14,4 @@ mod limits;
 mod paths;
 mod storm;
 mod takeover;
+mod tusd;
