@@ -19,5 +19,6 @@ lint: ## What CI checks without running the code: formatting, clippy, documentat
 fuzz: ## Fuzz every parser, FUZZ_RUNS executions each (20000), and keep what reaches new code in the corpus
 	tests/fuzz/run --keep
 
-bench: ## Measure CPU time and memory of uploads beside a floor, and print the table of docs/performance.md
+bench: ## Measure CPU time and memory of uploads and push beside a floor, and print the tables of docs/performance.md
 	tests/bench/run
+	tests/bench/run push

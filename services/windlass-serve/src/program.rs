@@ -16,6 +16,7 @@
 use std::io;
 use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -46,6 +47,10 @@ pub struct Flags {
     /// Serve /metrics, /healthz and /readyz here instead of on --listen
     #[arg(long, value_name = "ADDR", value_parser = parse_listen)]
     pub admin_listen: Option<SocketAddr>,
+
+    /// Connections open at once; beyond it newcomers wait in the kernel's backlog. Each needs a file descriptor
+    #[arg(long, value_name = "N", default_value = "10000")]
+    pub max_connections: NonZeroUsize,
 
     /// Configuration file (YAML)
     #[arg(long, value_name = "FILE")]
@@ -242,6 +247,7 @@ impl Bound {
         };
         let app = finish(app, &program.guard, &program.metrics);
         let options = Options {
+            max_connections: program.flags.max_connections.get(),
             metrics: program.metrics,
             ..Options::default()
         };

@@ -1,4 +1,5 @@
-//! Measures what the upload service costs: CPU time and memory of the real server process, beside a floor.
+//! Measures what the services cost: CPU time and memory of the real server process, beside a floor. The push service has
+//! its own part, [`push`]; the rest is uploads.
 //!
 //! Main path: [`table::run`] goes through the [`work::Work`]s, a few rounds each, floor and service in turn;
 //! [`process::Process`] is the server or the floor as a child process, whose CPU time and peak memory are read from
@@ -9,5 +10,6 @@
 pub mod client;
 pub mod floor;
 pub mod process;
+pub mod push;
 pub mod table;
 pub mod work;

@@ -1,24 +1,25 @@
-//! Prints the table of docs/performance.md.
+//! Prints the tables of docs/performance.md.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use bench::{floor, table, work};
+use bench::{floor, push, table, work};
 use clap::{Parser, Subcommand};
 
-/// Measures the upload service's CPU time and memory beside a floor: a bare loop that reads sockets and writes files
+/// Measures a service's CPU time and memory beside a floor: for uploads a bare loop that reads sockets and writes files,
+/// for push (`bench push`) one that writes ready frames to sockets
 #[derive(Parser)]
 struct Arguments {
-    /// The server: `windlass-upload`, or `windlass`, which is started as `windlass dev`
-    #[arg(long, value_name = "FILE", env = "WINDLASS_BENCH_SERVER")]
+    /// The server: `windlass-upload` or `windlass-push`, or `windlass`, which is started as `windlass dev`
+    #[arg(long, global = true, value_name = "FILE", env = "WINDLASS_BENCH_SERVER")]
     server: Option<PathBuf>,
 
     /// Folder for the uploads, on the disk that is to be measured; the system's temporary folder when absent
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, global = true, value_name = "DIR")]
     dir: Option<PathBuf>,
 
     /// Rounds of each row; the table shows their median
-    #[arg(long, value_name = "N", default_value_t = 5)]
+    #[arg(long, global = true, value_name = "N", default_value_t = 5)]
     rounds: usize,
 
     /// Size of the large upload, MiB
@@ -26,11 +27,11 @@ struct Arguments {
     large_mib: u64,
 
     /// Run only rows whose name contains this
-    #[arg(long, value_name = "TEXT", default_value = "")]
+    #[arg(long, global = true, value_name = "TEXT", default_value = "")]
     only: String,
 
     /// Sizes that prove nothing but that the program runs
-    #[arg(long)]
+    #[arg(long, global = true)]
     smoke: bool,
 
     #[command(subcommand)]
@@ -39,6 +40,11 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Measure the push service instead of uploads
+    Push,
+    /// Be the floor of the push service: serve on a free port until killed
+    #[command(hide = true)]
+    PushFloor,
     /// Be the floor: serve on a free port until killed, files into DIR
     #[command(hide = true)]
     Floor { dir: PathBuf },
@@ -46,19 +52,23 @@ enum Command {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    let (rounds, works, push_works) = if arguments.smoke {
+        (1, work::smoke(), push::work::smoke())
+    } else {
+        (arguments.rounds, work::all(arguments.large_mib), push::work::all())
+    };
+    let settings = table::Settings {
+        server: arguments.server,
+        dir: arguments.dir,
+        rounds,
+        only: arguments.only,
+        works,
+    };
     let done = match &arguments.command {
         Some(Command::Floor { dir }) => floor::serve(dir),
-        None => table::run(&table::Settings {
-            server: arguments.server,
-            dir: arguments.dir,
-            rounds: if arguments.smoke { 1 } else { arguments.rounds },
-            only: arguments.only,
-            works: if arguments.smoke {
-                work::smoke()
-            } else {
-                work::all(arguments.large_mib)
-            },
-        }),
+        Some(Command::PushFloor) => push::floor::serve(),
+        Some(Command::Push) => push::table::run(&settings, &push_works),
+        None => table::run(&settings),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

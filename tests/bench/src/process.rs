@@ -53,6 +53,36 @@ impl Process {
         Self::start(command, folder)
     }
 
+    /// Starts the push service, ready: clients may subscribe and publish, nothing is remembered, as Centrifugo's
+    /// namespaces are by default.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn push(binary: &Path, dir: &Path) -> anyhow::Result<Self> {
+        let folder = folder(dir)?;
+        let config = folder.path().join("windlass.yaml");
+        let channels = "{ allow_subscribe_for_client: true, allow_publish_for_client: true }";
+        std::fs::write(&config, format!("push: {{ channels: {channels} }}\n"))?;
+        let mut command = Command::new(binary);
+        if binary.file_stem().is_some_and(|name| name == "windlass") {
+            command.arg("dev").arg("--data-dir").arg(folder.path().join("data"));
+        }
+        command
+            .args(["--listen", "127.0.0.1:0", "--max-connections", "20000", "--config"])
+            .arg(config);
+        Self::start(command, folder)
+    }
+
+    /// Starts the floor of the push service, ready.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn push_floor(dir: &Path) -> anyhow::Result<Self> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.arg("push-floor");
+        Self::start(command, folder(dir)?)
+    }
+
     fn start(mut command: Command, folder: TempDir) -> anyhow::Result<Self> {
         // The log is written as in production, to a file.
         let log = File::create(folder.path().join("stderr.log"))?;
@@ -97,10 +127,23 @@ impl Process {
     /// # Errors
     /// When it has ended.
     pub fn peak_memory(&self) -> anyhow::Result<u64> {
+        self.status_bytes("VmHWM:")
+    }
+
+    /// The memory that is resident now, bytes.
+    ///
+    /// # Errors
+    /// When it has ended.
+    pub fn memory(&self) -> anyhow::Result<u64> {
+        self.status_bytes("VmRSS:")
+    }
+
+    fn status_bytes(&self, name: &str) -> anyhow::Result<u64> {
         let status = std::fs::read_to_string(self.proc("status"))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
         let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
-        Ok(kib.context("status has no VmHWM")?.trim().parse::<u64>()? * 1024)
+        let kib = kib.with_context(|| format!("status has no {name}"))?;
+        Ok(kib.trim().parse::<u64>()? * 1024)
     }
 
     /// Ends it and removes its folder.

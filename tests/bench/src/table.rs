@@ -37,7 +37,7 @@ struct Sample {
 /// When the server cannot be started or an upload fails: a table with a hole would be read as one without.
 pub fn run(settings: &Settings) -> anyhow::Result<()> {
     ensure!(settings.rounds > 0, "no rounds");
-    let server = server(settings.server.as_deref())?;
+    let server = server(settings.server.as_deref(), "windlass-upload")?;
     let dir = settings.dir.clone().unwrap_or_else(std::env::temp_dir);
     print_machine(&server, &dir);
     println!("| work | unit | measured (min-max) | floor (min-max) | ratio | reach | reached | measured rate |");
@@ -73,7 +73,8 @@ fn gib(work: &Work) -> f64 {
 }
 
 fn print_row(work: &Work, measured: &[Sample], floor: &[Sample]) -> anyhow::Result<()> {
-    let (own, least) = (spread(measured)?, spread(floor)?);
+    let values = |samples: &[Sample]| samples.iter().map(|sample| sample.value).collect();
+    let (own, least) = (spread(values(measured))?, spread(values(floor))?);
     let reached = match work.reach {
         Some(reach) if own.median <= reach => "yes",
         Some(_) => "**no**",
@@ -96,8 +97,10 @@ fn print_row(work: &Work, measured: &[Sample], floor: &[Sample]) -> anyhow::Resu
     Ok(())
 }
 
-struct Spread {
-    median: f64,
+/// The rounds of one figure.
+#[derive(Debug)]
+pub(crate) struct Spread {
+    pub(crate) median: f64,
     min: f64,
     max: f64,
 }
@@ -108,8 +111,8 @@ impl std::fmt::Display for Spread {
     }
 }
 
-fn spread(samples: &[Sample]) -> anyhow::Result<Spread> {
-    let mut values: Vec<f64> = samples.iter().map(|sample| sample.value).collect();
+/// Median, least and greatest.
+pub(crate) fn spread(mut values: Vec<f64>) -> anyhow::Result<Spread> {
     values.sort_by(f64::total_cmp);
     Ok(Spread {
         median: *values.get(values.len() / 2).context("no rounds")?,
@@ -118,7 +121,8 @@ fn spread(samples: &[Sample]) -> anyhow::Result<Spread> {
     })
 }
 
-fn print_machine(server: &Path, dir: &Path) {
+/// Says what machine this is.
+pub(crate) fn print_machine(server: &Path, dir: &Path) {
     let first = |path: &str, key: &str| -> String {
         let text = std::fs::read_to_string(path).unwrap_or_default();
         let line = text.lines().find_map(|line| line.strip_prefix(key));
@@ -138,14 +142,15 @@ fn print_machine(server: &Path, dir: &Path) {
     );
 }
 
-fn server(named: Option<&Path>) -> anyhow::Result<PathBuf> {
+/// The server's binary: the one that is named, or `package` beside this program.
+pub(crate) fn server(named: Option<&Path>, package: &str) -> anyhow::Result<PathBuf> {
     let path = match named {
         Some(path) => path.to_owned(),
-        None => std::env::current_exe()?.with_file_name("windlass-upload"),
+        None => std::env::current_exe()?.with_file_name(package),
     };
     ensure!(
         path.is_file(),
-        "there is no {}: run `cargo build --release -p windlass-upload`, or name it with --server",
+        "there is no {}: run `cargo build --release -p {package}`, or name it with --server",
         path.display()
     );
     Ok(path)

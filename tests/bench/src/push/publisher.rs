@@ -1,0 +1,112 @@
+//! Publications at a pace.
+
+use std::io::Write as _;
+use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use super::swarm::{await_reply, upgrade};
+use super::websocket::masked;
+use super::{Clock, floor};
+
+/// How publications are made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// By the `publish` command of the Centrifuge protocol, each answered.
+    Protocol,
+    /// The floor's.
+    Floor,
+}
+
+/// One connection that publishes.
+#[derive(Debug)]
+struct Publisher {
+    stream: TcpStream,
+    way: Way,
+    sent: u32,
+}
+
+/// Publishes `count` times at `rate` a second to the channels that `channel` gives for the publications' numbers, over
+/// `connections` at once. A publication that is late does not hold the next one up.
+///
+/// # Errors
+/// The first publication that is refused.
+pub fn publish(
+    address: SocketAddr,
+    way: Way,
+    clock: Clock,
+    pace: Pace,
+    channel: impl Fn(u64) -> Option<u64> + Send + Sync,
+) -> anyhow::Result<()> {
+    let (next, begin) = (AtomicU64::new(0), Instant::now());
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..pace.connections)
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut publisher = Publisher::open(address, way)?;
+                    loop {
+                        let number = next.fetch_add(1, Ordering::Relaxed);
+                        if number >= pace.count {
+                            return Ok(());
+                        }
+                        let due = begin + Duration::from_secs_f64(number as f64 / pace.rate);
+                        std::thread::sleep(due.saturating_duration_since(Instant::now()));
+                        publisher.publish(channel(number), &clock.data())?;
+                    }
+                })
+            })
+            .collect();
+        threads
+            .into_iter()
+            .try_for_each(|thread| thread.join().expect("a publisher thread does not panic"))
+    })
+}
+
+/// How many publications, and how fast.
+#[derive(Debug, Clone, Copy)]
+pub struct Pace {
+    /// How many.
+    pub count: u64,
+    /// How many a second.
+    pub rate: f64,
+    /// Over how many connections.
+    pub connections: usize,
+}
+
+/// The channel that all or one subscribe to.
+#[must_use]
+pub fn channel(receiver: Option<u64>) -> String {
+    receiver.map_or_else(|| "bench".to_owned(), |receiver| format!("bench-{receiver}"))
+}
+
+impl Publisher {
+    fn open(address: SocketAddr, way: Way) -> anyhow::Result<Self> {
+        let stream = match way {
+            Way::Protocol => {
+                let mut stream = upgrade(address)?;
+                stream.write_all(&masked(b"{\"id\":1,\"connect\":{}}"))?;
+                await_reply(&mut stream, b"{\"id\":1,\"connect\"")?;
+                stream
+            }
+            Way::Floor => floor::control(address)?,
+        };
+        Ok(Self { stream, way, sent: 1 })
+    }
+
+    /// Publishes to everybody, or to the channel of one receiver, and waits for the answer.
+    fn publish(&mut self, receiver: Option<u64>, data: &str) -> anyhow::Result<()> {
+        self.sent += 1;
+        let (id, channel) = (self.sent, channel(receiver));
+        match self.way {
+            Way::Protocol => {
+                let command = format!("{{\"id\":{id},\"publish\":{{\"channel\":\"{channel}\",\"data\":{data}}}}}");
+                self.stream.write_all(&masked(command.as_bytes()))?;
+                await_reply(&mut self.stream, format!("{{\"id\":{id},\"publish\"").as_bytes())
+            }
+            Way::Floor => {
+                let text = format!("{{\"push\":{{\"channel\":\"{channel}\",\"pub\":{{\"data\":{data}}}}}}}");
+                floor::send(&mut self.stream, floor::Order::Write(receiver), text.as_bytes())
+            }
+        }
+    }
+}
