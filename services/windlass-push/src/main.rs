@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use clap::Parser;
 use serde::Deserialize;
 use windlass_push::{Config, Push};
-use windlass_serve::{Flags, Program, auth, config, telemetry};
+use windlass_serve::{Flags, Program, auth, config, listener, program, telemetry};
 
 /// Pushes live: the Centrifuge protocol on /connection/*
 ///
@@ -26,6 +26,7 @@ struct Arguments {
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 struct Settings {
     auth: Option<auth::Settings>,
+    listener: listener::Settings,
     push: Config,
 }
 
@@ -40,8 +41,9 @@ fn main() -> ExitCode {
         Err(error) => {
             eprintln!("windlass-push: {error:#}");
             // The code for a wrong flag or configuration is 2, as clap's: nothing has been bound then.
-            let usage =
-                error.is::<config::Error>() || error.is::<auth::Error>() || error.is::<windlass_push::config::Error>();
+            let usage = error.is::<config::Error>()
+                || error.is::<program::ConfigureError>()
+                || error.is::<windlass_push::config::Error>();
             ExitCode::from(if usage { 2 } else { 1 })
         }
     }
@@ -49,7 +51,7 @@ fn main() -> ExitCode {
 
 async fn serve(flags: Flags) -> anyhow::Result<()> {
     let settings: Settings = config::read_or_default(flags.config.as_deref())?;
-    let mut program = Program::new(flags, settings.auth.as_ref())?;
+    let mut program = Program::new(flags, settings.auth.as_ref(), &settings.listener)?;
     let push = Push::open(&settings.push, &mut program, None)?;
     let app = program.authenticated(windlass_push::router(Arc::clone(&push)));
     let app = app.merge(windlass_push::open_router(Arc::clone(&push)));

@@ -35,6 +35,8 @@ pub enum Reach {
 #[derive(Debug, Clone)]
 pub struct Guard {
     reach: Reach,
+    /// Whether the listener itself speaks TLS.
+    secure: bool,
     allowed: Arc<[OriginPattern]>,
     metrics: Metrics,
 }
@@ -76,9 +78,16 @@ impl Guard {
     pub fn new(reach: Reach, allowed: impl IntoIterator<Item = OriginPattern>, metrics: Metrics) -> Self {
         Self {
             reach,
+            secure: false,
             allowed: allowed.into_iter().collect(),
             metrics,
         }
+    }
+
+    /// The same rules for a listener that speaks TLS: its own pages are `https`.
+    #[must_use]
+    pub fn secured(self) -> Self {
+        Self { secure: true, ..self }
     }
 
     /// Puts the check and the CORS answers round every route and fallback that `router` has by now.
@@ -116,10 +125,9 @@ impl Guard {
         }
         // Behind a proxy that ends TLS the page's scheme is https while ours is http, so the scheme is compared
         // only where nothing can be in front.
+        let same_scheme = self.reach == Reach::Network || origin.is_secure() == self.secure;
         match host {
-            Some(host) if origin.is_of(&host) && (self.reach == Reach::Network || origin.is_plain()) => {
-                Ok(Source::Here)
-            }
+            Some(host) if origin.is_of(&host) && same_scheme => Ok(Source::Here),
             _ => Err(Refusal::Origin),
         }
     }

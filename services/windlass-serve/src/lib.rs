@@ -1,7 +1,8 @@
 //! One accept loop, guarded: what a serving process of this project has before its own routes begin.
 //!
-//! The way of a request: [`server`] accepts it on a counted [`socket`], the request span and [`metrics`] begin, [`guard`]
-//! looks at Host and Origin, [`auth`] at the token, then the service's own router answers, in errors as a [`problem`].
+//! The way of a request: [`server`] accepts it on a counted [`socket`], secured by [`tls`] where that is configured, the
+//! request span and [`metrics`] begin, [`guard`] looks at Host and Origin, [`auth`] at the token, then the service's own
+//! router answers, in errors as a [`problem`].
 //! [`program`] puts these together for a binary; [`shutdown`] and [`tracker`] are the way down.
 //!
 //! It must not know uploads, tasks' states, channels or any protocol above HTTP.
@@ -10,6 +11,7 @@ pub mod admin;
 pub mod auth;
 pub mod config;
 pub mod guard;
+pub mod listener;
 pub mod metrics;
 mod observe;
 pub mod problem;
@@ -18,6 +20,7 @@ pub mod server;
 pub mod shutdown;
 pub mod socket;
 pub mod telemetry;
+pub mod tls;
 pub mod tracker;
 pub mod upgrade;
 

@@ -28,6 +28,12 @@ struct Inner {
     auth_failures: Family<FailureLabels, Counter>,
     refused: Family<FailureLabels, Counter>,
     jwks_reads: Family<OutcomeLabels, Counter>,
+    handshakes: Family<OutcomeLabels, Counter>,
+    certificate_reloads: Family<OutcomeLabels, Counter>,
+    certificate_refused: Gauge,
+    certificate_end: Gauge,
+    http2_windows: Gauge,
+    http2_full: Counter,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -90,6 +96,36 @@ impl Metrics {
             "Readings of the key set that verifies tokens; while they fail the last good one is used",
             inner.jwks_reads.clone(),
         );
+        registry.register(
+            "tls_handshakes",
+            "TLS handshakes, by how they ended",
+            inner.handshakes.clone(),
+        );
+        registry.register(
+            "tls_certificate_reloads",
+            "New certificates and keys found in the files, by whether they could be used",
+            inner.certificate_reloads.clone(),
+        );
+        registry.register(
+            "tls_certificate_refused",
+            "1 while the files hold a certificate and key that cannot be used and the old ones are shown",
+            inner.certificate_refused.clone(),
+        );
+        registry.register(
+            "tls_certificate_not_after_seconds",
+            "When the certificate that is shown ends, seconds since the Unix epoch; 0 without TLS",
+            inner.certificate_end.clone(),
+        );
+        registry.register(
+            "http2_window_bytes",
+            "Windows granted to the HTTP/2 connections that are open: the most that they can have unread",
+            inner.http2_windows.clone(),
+        );
+        registry.register(
+            "http2_full",
+            "Connections that were not given HTTP/2 because listener.http2.memoryBytes is granted",
+            inner.http2_full.clone(),
+        );
         metrics
     }
 
@@ -136,6 +172,30 @@ impl Metrics {
 
     pub(crate) fn jwks_read(&self, good: bool) {
         self.inner.jwks_reads.get_or_create(&outcome(good)).inc();
+    }
+
+    pub(crate) fn handshake(&self, outcome: &'static str) {
+        self.inner.handshakes.get_or_create(&OutcomeLabels { outcome }).inc();
+    }
+
+    pub(crate) fn certificate_reload(&self, good: bool) {
+        self.inner.certificate_reloads.get_or_create(&outcome(good)).inc();
+    }
+
+    pub(crate) fn certificate_refused(&self, refused: bool) {
+        self.inner.certificate_refused.set(refused.into());
+    }
+
+    pub(crate) fn certificate(&self, not_after: Option<i64>) {
+        self.inner.certificate_end.set(not_after.unwrap_or_default());
+    }
+
+    pub(crate) fn http2_window(&self, bytes: i64) {
+        self.inner.http2_windows.inc_by(bytes);
+    }
+
+    pub(crate) fn http2_full(&self) {
+        self.inner.http2_full.inc();
     }
 
     pub(crate) fn guard_refused(&self, code: &'static str) {

@@ -3,8 +3,9 @@
 //! ```no_run
 //! use windlass_serve::program::{Flags, Program};
 //!
-//! # async fn example(flags: Flags, auth: Option<windlass_serve::auth::Settings>) -> Result<(), Box<dyn std::error::Error>> {
-//! let mut program = Program::new(flags, auth.as_ref())?; // nothing is bound yet: a wrong configuration exits here
+//! # use windlass_serve::{auth, listener};
+//! # async fn example(flags: Flags, auth: Option<auth::Settings>, listener: listener::Settings) -> Result<(), Box<dyn std::error::Error>> {
+//! let mut program = Program::new(flags, auth.as_ref(), &listener)?; // nothing is bound yet: a wrong configuration exits here
 //! let api = axum::Router::new(); // made with program.registry(), program.shutdown(), program.authenticator() …
 //! let app = program.authenticated(api);
 //! let bound = program.bind().await?;
@@ -32,7 +33,7 @@ use crate::server::{self, Drained, Options};
 use crate::shutdown::Shutdown;
 use crate::telemetry::Format;
 use crate::tracker::Tracker;
-use crate::{observe, problem};
+use crate::{listener, observe, problem};
 
 /// How long the admin listener may take to finish its exchanges after the main one has drained.
 const ADMIN_DEADLINE: Duration = Duration::from_secs(1);
@@ -66,6 +67,17 @@ pub struct Flags {
     pub log_format: Format,
 }
 
+/// A configuration that gives no program.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigureError {
+    /// Who may call.
+    #[error(transparent)]
+    ConfigureAuth(#[from] auth::Error),
+    /// How connections are taken.
+    #[error(transparent)]
+    ConfigureListener(#[from] listener::Error),
+}
+
 /// A port that cannot be had.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot listen on {address}{}", hint(source))]
@@ -94,6 +106,7 @@ pub struct Program {
     flags: Flags,
     authenticator: Authenticator,
     guard: Guard,
+    options: Options,
     registry: Registry,
     metrics: Metrics,
     shutdown: Shutdown,
@@ -132,23 +145,32 @@ impl Program {
     /// Checks what can be checked before a port is bound.
     ///
     /// # Errors
-    /// When the listener would be open to everybody, or the secret is not usable.
-    pub fn new(flags: Flags, auth: Option<&auth::Settings>) -> Result<Self, auth::Error> {
+    /// When the listener would be open to everybody, or a secret, key or certificate is not usable.
+    pub fn new(
+        flags: Flags,
+        auth: Option<&auth::Settings>,
+        listener: &listener::Settings,
+    ) -> Result<Self, ConfigureError> {
         let mut registry = Registry::with_prefix("windlass");
         let metrics = Metrics::register(&mut registry);
         let authenticator = Authenticator::configure(auth, flags.listen, &metrics)?;
+        let options = listener.options(&metrics)?;
         let reach = if authenticator.demands_token() {
             Reach::Network
         } else {
             Reach::Loopback
         };
-        let guard = Guard::new(reach, flags.allow_origin.iter().cloned(), metrics.clone());
+        let mut guard = Guard::new(reach, flags.allow_origin.iter().cloned(), metrics.clone());
+        if options.tls.is_some() {
+            guard = guard.secured();
+        }
         let shutdown = Shutdown::new();
         let readiness = Readiness::new(shutdown.clone());
         Ok(Self {
             flags,
             authenticator,
             guard,
+            options,
             registry,
             metrics,
             shutdown,
@@ -197,6 +219,9 @@ impl Program {
     /// When one cannot be had.
     pub async fn bind(self) -> Result<Bound, BindError> {
         self.authenticator.start();
+        if let Some(tls) = &self.options.tls {
+            tls.start();
+        }
         let (listener, address) = bind(self.flags.listen).await?;
         let admin = match self.flags.admin_listen {
             Some(wanted) => {
@@ -248,14 +273,16 @@ impl Bound {
         let app = finish(app, &program.guard, &program.metrics);
         let options = Options {
             max_connections: program.flags.max_connections.get(),
-            metrics: program.metrics,
-            ..Options::default()
+            ..program.options
         };
+        let scheme = if options.tls.is_some() { "https" } else { "http" };
         // The admin listener answers until the main one has drained: /readyz is what tells that it does.
         let drained = Shutdown::new();
         let admin = admin.map(|(listener, router)| {
+            // Probes and scrapers of the same machine or cluster; what they see is no secret.
             let options = Options {
                 drain_deadline: ADMIN_DEADLINE,
+                tls: None,
                 ..options.clone()
             };
             tokio::spawn(server::serve(
@@ -270,7 +297,7 @@ impl Bound {
             let shutdown = shutdown.clone();
             async move { shutdown.signals().await }
         });
-        writeln!(io::stdout(), "ready on http://{address}").map_err(RunError::WriteReady)?;
+        writeln!(io::stdout(), "ready on {scheme}://{address}").map_err(RunError::WriteReady)?;
         let serving = server::serve(listener, app, options, shutdown, program.tracker);
         let outcome = tokio::select! {
             outcome = serving => outcome,

@@ -1,9 +1,9 @@
 //! One accept loop, guarded: every bound of a listener and its connections is here.
 //!
 //! `axum::serve` is not used: it has no bound on connections or header time, hides the socket, and its graceful
-//! shutdown does not wait for upgraded connections. hyper's HTTP/1 connection is driven directly rather than by
-//! hyper-util's `auto`, which waits for the first bytes without a limit, cannot bound the size of a header, and speaks
-//! HTTP/2 or not depending on what other crates of the build asked for; `connection` is where ALPN will choose.
+//! shutdown does not wait for upgraded connections. hyper's connections are driven directly rather than by
+//! hyper-util's `auto`, which waits for the first bytes without a limit and cannot bound the size of a header:
+//! `connection` finds out what is spoken, `http1` and `http2` speak it.
 
 use std::io;
 use std::net::SocketAddr;
@@ -17,13 +17,18 @@ use tokio_util::sync::CancellationToken;
 
 use crate::metrics::Metrics;
 use crate::shutdown::Shutdown;
-use crate::socket::Socket;
+use crate::socket::Wire;
+use crate::tls::Tls;
 use crate::tracker::Tracker;
 
 mod body;
 mod connection;
+mod http1;
+mod http2;
+mod windows;
 
 pub use connection::Connection;
+pub use windows::Windows;
 
 /// The bounds of one listener.
 #[derive(Debug, Clone)]
@@ -31,13 +36,21 @@ pub struct Options {
     /// Connections open at once, upgraded ones included. At the bound nothing is accepted: the kernel's backlog holds
     /// newcomers until one closes. Needs as many file descriptors.
     pub max_connections: usize,
-    /// How long a request's header may take from the first moment it could be sent, which on a kept-alive connection
-    /// is the end of the previous response; then the connection is closed. hyper's own default.
+    /// How long a connection may say nothing at its beginning, and how long a request's header may take from the first
+    /// moment it could be sent, which on a kept-alive connection is the end of the previous response; then the
+    /// connection is closed. hyper's own default. On HTTP/2, how long a connection may have no request at all.
     pub header_timeout: Duration,
-    /// Headers in one request; more is answered 431. hyper's own default.
+    /// Headers in one request of HTTP/1.1; more is answered 431. hyper's own default.
     pub max_headers: usize,
     /// Size of a request's line and headers, bytes; more is answered 431. Upload-Metadata is what makes them long.
     pub max_header_bytes: usize,
+    /// How connections are secured; absent, they are not.
+    pub tls: Option<Tls>,
+    /// What all HTTP/2 connections together may have unread.
+    pub http2: Windows,
+    /// Requests at once on one HTTP/2 connection; the client holds back more. What browsers expect at least (RFC 9113
+    /// section 6.5.2).
+    pub http2_streams: u32,
     /// How long a request body may give nothing while the handler waits for it; then the handler sees it broken off.
     /// A net under handlers that have no such limit of their own, so longer than theirs.
     pub body_stall: Duration,
@@ -51,6 +64,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
+        let metrics = Metrics::default();
         Self {
             max_connections: 10_000,
             header_timeout: Duration::from_secs(30),
@@ -59,7 +73,10 @@ impl Default for Options {
             body_stall: Duration::from_secs(120),
             write_stall: Duration::from_secs(60),
             drain_deadline: Duration::from_secs(25),
-            metrics: Metrics::default(),
+            tls: None,
+            http2: Windows::new(crate::listener::HTTP2_MEMORY_BYTES, metrics.clone()),
+            http2_streams: crate::listener::HTTP2_STREAMS,
+            metrics,
         }
     }
 }
@@ -71,6 +88,14 @@ pub enum Drained {
     Clean,
     /// The deadline came first, and this many guards of the tracker were left.
     Cut(usize),
+}
+
+/// What the connections of one listener share.
+struct Listener {
+    router: Router,
+    options: Options,
+    shutdown: Shutdown,
+    tracker: Tracker,
 }
 
 /// Serves `router` on `listener` until `shutdown` drains, then finishes what runs until the deadline.
@@ -86,7 +111,13 @@ pub async fn serve(
 ) -> Drained {
     let cut = CancellationToken::new();
     let deadline = options.drain_deadline;
-    accept(listener, router, Arc::new(options), &shutdown, &tracker, &cut).await;
+    let shared = Listener {
+        router,
+        options,
+        shutdown,
+        tracker: tracker.clone(),
+    };
+    accept(listener, Arc::new(shared), &cut).await;
     tracing::info!(open = tracker.count(), "draining");
     if tokio::time::timeout(deadline, tracker.idle()).await.is_ok() {
         return Drained::Clean;
@@ -98,14 +129,13 @@ pub async fn serve(
 }
 
 /// Accepts until the drain begins. Dropping the listener is what closes the port.
-async fn accept(
-    listener: TcpListener,
-    router: Router,
-    options: Arc<Options>,
-    shutdown: &Shutdown,
-    tracker: &Tracker,
-    cut: &CancellationToken,
-) {
+async fn accept(listener: TcpListener, shared: Arc<Listener>, cut: &CancellationToken) {
+    let Listener {
+        options,
+        shutdown,
+        tracker,
+        ..
+    } = &*shared;
     let slots = Arc::new(Semaphore::new(options.max_connections));
     let mut backoff = Backoff::default();
     loop {
@@ -132,7 +162,7 @@ async fn accept(
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "nodelay refused");
         }
-        let socket = Socket::new(
+        let wire = Wire::new(
             stream,
             peer,
             options.write_stall,
@@ -140,13 +170,7 @@ async fn accept(
             tracker.guard(),
             permit,
         );
-        let driven = connection::drive(
-            socket,
-            router.clone(),
-            Arc::clone(&options),
-            shutdown.clone(),
-            tracker.clone(),
-        );
+        let driven = connection::drive(wire, Arc::clone(&shared));
         let cut = cut.clone();
         tokio::spawn(async move {
             tokio::select! {

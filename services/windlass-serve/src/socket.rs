@@ -1,71 +1,60 @@
-//! The wrapper round every accepted TCP connection.
+//! One connection as the protocols above it see it: plain bytes, whether TLS is below or not.
 //!
-//! All bytes of a connection pass through [`Socket`], before and after an upgrade, so what concerns the connection as
-//! such lives here: the byte counters, the write stall limit, the orderly close, and the guard and permit that make an
-//! upgraded connection count as open. TLS, rates and interim responses get their place here later.
+//! All bytes of a connection pass through [`Socket`], before and after an upgrade. What concerns the TCP connection as
+//! such is below it in [`wire`]; what concerns the bytes of HTTP, such as those that were read to tell its version, is
+//! here.
 
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
-use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::{Instant, Sleep};
+use bytes::{Buf as _, Bytes, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
+use tokio_rustls::server::TlsStream;
 
-use crate::metrics::Metrics;
-use crate::tracker::Guard;
+mod wire;
 
-/// How long a closed socket goes on reading what the peer still sends. Closing with unread data makes the kernel
-/// send RST, which may take the response away from the peer before it has read it: an early 413 would be seen as a
-/// broken connection (RFC 9112 section 9.6).
-const LINGER: Duration = Duration::from_secs(2);
+pub(crate) use wire::Wire;
 
-/// Read and thrown away while lingering, bytes a call.
-const LINGER_READ: usize = 16 * 1024;
+/// How HTTP/2 begins on a connection (RFC 9113 section 3.4). No method of HTTP/1.1 begins with `PRI `.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// How much is read to tell the version, bytes. The head of most requests fits, so the parser begins without another
+/// system call; a smaller buffer costs one, a larger one memory while a connection waits for its first head's end.
+const FIRST_READ: usize = 4 * 1024;
 
 /// One accepted connection.
 #[derive(Debug)]
 pub struct Socket {
-    stream: TcpStream,
+    io: Io,
     peer: SocketAddr,
-    metrics: Metrics,
-    write_stall: Duration,
-    /// Runs only while a write is blocked.
-    stalled: Option<Pin<Box<Sleep>>>,
-    closing: Closing,
-    _guard: Guard,
-    _permit: OwnedSemaphorePermit,
+    /// What was read already to tell the version, and is read again by whoever speaks it.
+    unread: Bytes,
 }
 
 #[derive(Debug)]
-enum Closing {
-    Open,
-    Lingering(Pin<Box<Sleep>>),
-    Closed,
+enum Io {
+    Plain(Wire),
+    Tls(Box<TlsStream<Wire>>),
 }
 
 impl Socket {
-    pub(crate) fn new(
-        stream: TcpStream,
-        peer: SocketAddr,
-        write_stall: Duration,
-        metrics: Metrics,
-        guard: Guard,
-        permit: OwnedSemaphorePermit,
-    ) -> Self {
-        metrics.connection_opened();
+    pub(crate) fn plain(wire: Wire) -> Self {
+        let peer = wire.peer();
         Self {
-            stream,
+            io: Io::Plain(wire),
             peer,
-            metrics,
-            write_stall,
-            stalled: None,
-            closing: Closing::Open,
-            _guard: guard,
-            _permit: permit,
+            unread: Bytes::new(),
+        }
+    }
+
+    pub(crate) fn tls(stream: TlsStream<Wire>) -> Self {
+        let peer = stream.get_ref().0.peer();
+        Self {
+            io: Io::Tls(Box::new(stream)),
+            peer,
+            unread: Bytes::new(),
         }
     }
 
@@ -75,56 +64,58 @@ impl Socket {
         self.peer
     }
 
-    /// Waits until there is something to read, so that an idle connection needs no buffer of its own. May wake
-    /// without cause.
-    ///
-    /// # Errors
-    /// When the socket cannot be polled any more.
-    pub async fn readable(&self) -> io::Result<()> {
-        self.stream.readable().await
+    /// Whether a client begins with HTTP/2 by prior knowledge. Reads no more than needed to tell, and loses nothing of
+    /// it. A client that says nothing makes this wait for ever, without a buffer.
+    pub(crate) async fn begins_with_http2(&mut self) -> io::Result<bool> {
+        if let Io::Plain(wire) = &self.io {
+            wire.readable().await?;
+        }
+        let mut received = BytesMut::with_capacity(FIRST_READ);
+        let begins = loop {
+            let count = self.read_buf(&mut received).await?;
+            let seen = received.len().min(PREFACE.len());
+            if count == 0 || received[..seen] != PREFACE[..seen] {
+                break false;
+            }
+            if seen == PREFACE.len() {
+                break true;
+            }
+        };
+        self.unread = received.freeze();
+        Ok(begins)
     }
 
-    /// Counts what was written and starts or ends the stall timer.
-    fn written(&mut self, cx: &mut Context<'_>, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        match result {
-            Poll::Ready(result) => {
-                self.stalled = None;
-                if let Ok(count) = &result {
-                    self.metrics.sent(*count);
-                }
-                Poll::Ready(result)
-            }
-            Poll::Pending => {
-                let limit = self.write_stall;
-                let timer = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
-                ready!(timer.as_mut().poll(cx));
-                Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the peer does not read")))
-            }
+    fn io(&mut self) -> Pin<&mut (dyn Duplex + Unpin)> {
+        match &mut self.io {
+            Io::Plain(wire) => Pin::new(wire),
+            Io::Tls(stream) => Pin::new(stream.as_mut()),
         }
     }
 }
 
-impl Drop for Socket {
-    fn drop(&mut self) {
-        self.metrics.connection_closed();
-    }
-}
+trait Duplex: AsyncRead + AsyncWrite {}
+impl<T: AsyncRead + AsyncWrite> Duplex for T {}
 
 impl AsyncRead for Socket {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let socket = self.get_mut();
-        let before = buf.filled().len();
-        ready!(Pin::new(&mut socket.stream).poll_read(cx, buf))?;
-        socket.metrics.received(buf.filled().len() - before);
+        if socket.unread.is_empty() {
+            return socket.io().poll_read(cx, buf);
+        }
+        let count = socket.unread.len().min(buf.remaining());
+        buf.put_slice(&socket.unread[..count]);
+        socket.unread.advance(count);
+        if socket.unread.is_empty() {
+            // A part of it would keep the whole buffer.
+            socket.unread = Bytes::new();
+        }
         Poll::Ready(Ok(()))
     }
 }
 
 impl AsyncWrite for Socket {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let socket = self.get_mut();
-        let result = Pin::new(&mut socket.stream).poll_write(cx, buf);
-        socket.written(cx, result)
+        self.get_mut().io().poll_write(cx, buf)
     }
 
     fn poll_write_vectored(
@@ -132,43 +123,21 @@ impl AsyncWrite for Socket {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let socket = self.get_mut();
-        let result = Pin::new(&mut socket.stream).poll_write_vectored(cx, bufs);
-        socket.written(cx, result)
+        self.get_mut().io().poll_write_vectored(cx, bufs)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        match &self.io {
+            Io::Plain(wire) => wire.is_write_vectored(),
+            Io::Tls(stream) => stream.is_write_vectored(),
+        }
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+        self.get_mut().io().poll_flush(cx)
     }
 
-    /// Sends FIN, then reads until the peer has closed too or `LINGER` is over.
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let socket = self.get_mut();
-        loop {
-            match &mut socket.closing {
-                Closing::Open => {
-                    ready!(Pin::new(&mut socket.stream).poll_shutdown(cx))?;
-                    let end = Instant::now() + LINGER;
-                    socket.closing = Closing::Lingering(Box::pin(tokio::time::sleep_until(end)));
-                }
-                Closing::Lingering(timer) => {
-                    if timer.as_mut().poll(cx).is_pending() {
-                        let mut scratch = [std::mem::MaybeUninit::uninit(); LINGER_READ];
-                        let mut buf = ReadBuf::uninit(&mut scratch);
-                        let read = ready!(Pin::new(&mut socket.stream).poll_read(cx, &mut buf));
-                        socket.metrics.received(buf.filled().len());
-                        if read.is_ok() && !buf.filled().is_empty() {
-                            continue;
-                        }
-                    }
-                    socket.closing = Closing::Closed;
-                }
-                Closing::Closed => return Poll::Ready(Ok(())),
-            }
-        }
+        self.get_mut().io().poll_shutdown(cx)
     }
 }

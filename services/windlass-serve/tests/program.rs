@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use windlass_serve::auth::Settings;
-use windlass_serve::{Caller, Flags, Program, Shutdown};
+use windlass_serve::{Caller, Flags, Program, Shutdown, listener};
 
 const SECRET: &[u8] = b"0123456789abcdef0123456789abcdef";
 const KEY: &str = "do-not-log-this-key";
@@ -45,7 +45,7 @@ fn flags(more: &[&str]) -> Flags {
 }
 
 async fn start(auth: Option<&Settings>) -> Running {
-    let program = Program::new(flags(&[]), auth).unwrap();
+    let program = Program::new(flags(&[]), auth, &listener::Settings::default()).unwrap();
     let api = Router::new()
         .route("/files", any(|| async { StatusCode::NO_CONTENT }))
         .route(
@@ -336,7 +336,12 @@ async fn metrics_name_the_route_and_never_the_path() {
 
 #[tokio::test]
 async fn readiness_goes_off_on_the_admin_listener_while_the_main_one_drains() {
-    let program = Program::new(flags(&["--admin-listen", "localhost:0"]), None).unwrap();
+    let program = Program::new(
+        flags(&["--admin-listen", "localhost:0"]),
+        None,
+        &listener::Settings::default(),
+    )
+    .unwrap();
     let (started, running) = tokio::sync::oneshot::channel();
     let (finish, gate) = tokio::sync::oneshot::channel::<()>();
     let hold = std::sync::Arc::new(std::sync::Mutex::new(Some((started, gate))));

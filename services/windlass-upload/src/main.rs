@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use clap::Parser;
 use serde::Deserialize;
-use windlass_serve::{Flags, Program, auth, config, telemetry};
+use windlass_serve::{Flags, Program, auth, config, listener, program, telemetry};
 use windlass_upload::{Config, embedded};
 
 /// Takes resumable uploads: tus 1.0.0 and forms, on `/files`
@@ -30,13 +30,14 @@ struct Arguments {
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 struct Settings {
     auth: Option<auth::Settings>,
+    listener: listener::Settings,
     upload: Config,
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     telemetry::start(arguments.flags.log_format);
-    let served = windlass_serve::program::runtime()
+    let served = program::runtime()
         .context("cannot start the runtime")
         .and_then(|runtime| runtime.block_on(serve(arguments)));
     match served {
@@ -44,7 +45,8 @@ fn main() -> ExitCode {
         Err(error) => {
             eprintln!("windlass-upload: {error:#}");
             // The code for a wrong flag or configuration is 2, as clap's: nothing has been bound then.
-            let usage = error.is::<config::Error>() || error.is::<auth::Error>() || error.is::<embedded::Error>();
+            let usage =
+                error.is::<config::Error>() || error.is::<program::ConfigureError>() || error.is::<embedded::Error>();
             ExitCode::from(if usage { 2 } else { 1 })
         }
     }
@@ -52,7 +54,7 @@ fn main() -> ExitCode {
 
 async fn serve(Arguments { data_dir, flags }: Arguments) -> anyhow::Result<()> {
     let settings: Settings = config::read_or_default(flags.config.as_deref())?;
-    let mut program = Program::new(flags, settings.auth.as_ref())?;
+    let mut program = Program::new(flags, settings.auth.as_ref(), &settings.listener)?;
     let upload = embedded::open(&data_dir, &settings.upload, &mut program)?.upload;
     let app = program.authenticated(windlass_upload::router(Arc::clone(&upload)));
     let bound = program.bind().await?;

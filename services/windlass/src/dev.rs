@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 use windlass_push::{Push, View};
-use windlass_serve::{Flags, Program, auth, config, telemetry};
+use windlass_serve::{Flags, Program, auth, config, listener, program, telemetry};
 use windlass_upload::embedded::{self, Embedded};
 
 use crate::page;
@@ -32,6 +32,7 @@ pub struct Arguments {
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 struct Config {
     auth: Option<auth::Settings>,
+    listener: listener::Settings,
     upload: windlass_upload::Config,
     push: windlass_push::Config,
 }
@@ -42,22 +43,22 @@ enum Error {
     #[error(transparent)]
     ReadConfig(#[from] config::Error),
     #[error(transparent)]
-    ConfigureAuth(#[from] auth::Error),
+    Configure(#[from] program::ConfigureError),
     #[error(transparent)]
     OpenUpload(#[from] embedded::Error),
     #[error(transparent)]
     ConfigurePush(#[from] windlass_push::config::Error),
     #[error(transparent)]
-    Bind(#[from] windlass_serve::program::BindError),
+    Bind(#[from] program::BindError),
     #[error(transparent)]
-    Run(#[from] windlass_serve::program::RunError),
+    Run(#[from] program::RunError),
 }
 
 impl Error {
     fn exit_code(&self) -> ExitCode {
         match self {
             Self::ReadConfig(_)
-            | Self::ConfigureAuth(_)
+            | Self::Configure(_)
             | Self::ConfigurePush(_)
             | Self::OpenUpload(embedded::Error::ReadConfig(_)) => ExitCode::from(USAGE),
             Self::OpenUpload(_) | Self::Bind(_) | Self::Run(_) => ExitCode::FAILURE,
@@ -80,7 +81,7 @@ pub async fn run(arguments: Arguments) -> ExitCode {
 async fn serve(arguments: Arguments) -> Result<(), Error> {
     let Arguments { data_dir, flags } = arguments;
     let config: Config = config::read_or_default(flags.config.as_deref())?;
-    let mut program = Program::new(flags, config.auth.as_ref())?;
+    let mut program = Program::new(flags, config.auth.as_ref(), &config.listener)?;
     let Embedded { store, upload } = embedded::open(&data_dir, &config.upload, &mut program)?;
     let push = Push::open(&config.push, &mut program, Some(View::embedded(&store)))?;
     let uploads = windlass_upload::router(Arc::clone(&upload));

@@ -13,6 +13,7 @@ pub mod form;
 pub mod ledger;
 pub mod random;
 pub mod report;
+pub mod secure;
 pub mod server;
 pub mod tmpfs;
 pub mod token;

@@ -203,7 +203,10 @@ impl Server {
         })
         .await;
         let line = line.unwrap_or_else(|ended| panic!("the server ended instead of starting: {ended}"));
-        let address = line.strip_prefix("ready on http://").and_then(|text| text.parse().ok());
+        let address = line
+            .strip_prefix("ready on http")
+            .and_then(|rest| rest.split_once("://"));
+        let address = address.and_then(|(_, text)| text.parse().ok());
         let address: SocketAddr = address.unwrap_or_else(|| panic!("no ready line: {line:?}"));
         assert!(
             address.port() > 0 && (self.settings.any_port || address == self.address),

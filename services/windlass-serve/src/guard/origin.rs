@@ -83,9 +83,9 @@ impl Origin {
         self.host == host.name() && self.port == host.port_or(self.default_port())
     }
 
-    /// Whether its scheme is `http`.
-    pub(super) fn is_plain(&self) -> bool {
-        !self.secure
+    /// Whether its scheme is `https`.
+    pub(super) fn is_secure(&self) -> bool {
+        self.secure
     }
 
     fn default_port(&self) -> u16 {

@@ -1,31 +1,14 @@
-//! One connection: hyper's HTTP/1 state machine over a [`Socket`], ended in order on drain.
+//! One connection from its first byte: secured where the listener says so, then driven in the version of HTTP that the
+//! client has chosen.
 
 use std::net::SocketAddr;
-use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
 
-use axum::Router;
-use http::Request;
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tower::ServiceExt as _;
-
-use super::Options;
-use super::body::Stalling;
-use crate::shutdown::Shutdown;
-use crate::socket::Socket;
+use super::windows::Grant;
+use super::{Listener, http1, http2};
+use crate::socket::{Socket, Wire};
+use crate::tls::{Chosen, Tls};
 use crate::tracker::{Guard, Tracker};
-
-/// How long idle connections stay open when the drain begins, for requests that are on their way: hyper closes what is
-/// idle without looking, and behind a proxy that is a 502, which makes some tus clients start from zero.
-const ON_ITS_WAY: Duration = Duration::from_millis(100);
-
-/// The most that is read from a connection at once, bytes; hyper begins with 8 KiB and grows while reads fill it. Its own
-/// bound is 408 KiB, of which each running upload pins several (docs/performance.md).
-const READ_BYTES_MAX: usize = 128 * 1024;
 
 /// What a handler can know of the connection its request came by: an extension of every request.
 #[derive(Debug, Clone)]
@@ -36,6 +19,10 @@ pub struct Connection {
 }
 
 impl Connection {
+    pub(super) fn new(peer: SocketAddr, tracker: Tracker) -> Self {
+        Self { peer, tracker }
+    }
+
     /// A guard for work that outlives the socket of this request: the drain waits for it. The socket itself counts
     /// anyway, also after an upgrade.
     pub fn guard(&self) -> Guard {
@@ -43,38 +30,66 @@ impl Connection {
     }
 }
 
-/// Serves one connection until it ends, or is idle when the drain begins.
-pub(super) async fn drive(socket: Socket, router: Router, options: Arc<Options>, shutdown: Shutdown, tracker: Tracker) {
-    let peer = socket.peer();
-    let extension = Connection { peer, tracker };
-    let body_stall = options.body_stall;
-    let service = service_fn(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(extension.clone());
-        router
-            .clone()
-            .oneshot(request.map(|body| Stalling::new(body, body_stall)))
-    });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(options.header_timeout)
-        .max_headers(options.max_headers)
-        .max_header_size(options.max_header_bytes)
-        .max_buf_size(READ_BYTES_MAX)
-        .serve_connection(TokioIo::new(socket), service)
-        .with_upgrades();
-    let mut connection = pin!(connection);
-    let result = tokio::select! {
-        result = connection.as_mut() => result,
-        () = shutdown.draining() => tokio::select! {
-            result = connection.as_mut() => result,
-            () = tokio::time::sleep(ON_ITS_WAY) => {
-                connection.as_mut().graceful_shutdown();
-                connection.await
-            }
-        },
+/// What is spoken on a connection.
+enum Version {
+    Http1,
+    Http2(Grant),
+}
+
+/// Serves one connection until it ends.
+pub(super) async fn drive(wire: Wire, listener: Arc<Listener>) {
+    let draining = async {
+        listener.shutdown.draining().await;
+        tokio::time::sleep(http1::ON_ITS_WAY).await;
     };
-    if let Err(error) = result {
-        // Clients that go away, time out or speak garbage are everyday life, and hyper has answered what it could.
-        tracing::debug!(%peer, error = &error as &dyn std::error::Error, "connection ended");
+    let greeted = tokio::select! {
+        greeted = greet(wire, &listener) => greeted,
+        () = draining => None,
+    };
+    match greeted {
+        Some((socket, Version::Http1)) => http1::drive(socket, &listener).await,
+        Some((socket, Version::Http2(grant))) => http2::drive(socket, &listener, grant).await,
+        None => {}
+    }
+}
+
+/// Finds out what a client speaks; `None` when it does not say in time, or nothing that is spoken here.
+async fn greet(wire: Wire, listener: &Listener) -> Option<(Socket, Version)> {
+    match &listener.options.tls {
+        Some(tls) => secured(wire, tls, listener).await,
+        None => plain(wire, listener).await,
+    }
+}
+
+async fn secured(wire: Wire, tls: &Tls, listener: &Listener) -> Option<(Socket, Version)> {
+    let peer = wire.peer();
+    // Where no window is left, the client is not offered HTTP/2.
+    let grant = listener.options.http2.grant();
+    match tls.accept(wire, grant.is_some()).await {
+        Ok((stream, chosen)) => {
+            let version = match (chosen, grant) {
+                (Chosen::Http2, Some(grant)) => Version::Http2(grant.widen()),
+                (Chosen::Http2 | Chosen::Http1, _) => Version::Http1,
+            };
+            Some((Socket::tls(stream), version))
+        }
+        Err(error) => {
+            tracing::debug!(%peer, error = &error as &dyn std::error::Error, "connection not secured");
+            None
+        }
+    }
+}
+
+async fn plain(wire: Wire, listener: &Listener) -> Option<(Socket, Version)> {
+    let mut socket = Socket::plain(wire);
+    let begins = tokio::time::timeout(listener.options.header_timeout, socket.begins_with_http2()).await;
+    match begins {
+        Ok(Ok(false)) => Some((socket, Version::Http1)),
+        // By prior knowledge there is nothing to choose from: without a window the connection is closed.
+        Ok(Ok(true)) => {
+            let grant = listener.options.http2.grant()?;
+            Some((socket, Version::Http2(grant.widen())))
+        }
+        Ok(Err(_)) | Err(_) => None,
     }
 }

@@ -14,4 +14,5 @@ mod limits;
 mod paths;
 mod storm;
 mod takeover;
+mod tls;
 mod tusd;
