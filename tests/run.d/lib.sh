@@ -73,6 +73,24 @@ pip_install() {
         --require-hashes --requirement "$requirements"
 }
 
+# Builds programs of a Go module into the cache, from its committed sums; prints the folder that has them.
+# `go_tools MODULE NAME=PACKAGE…`, where a package may be `.`.
+go_tools() {
+    local module=$1 folder
+    shift
+    folder=$(keyed_folder go <(cat "$module"/*) <(go version) <(echo "$@"))
+    fill_once "$folder" go_build "$module" "$@" >&2
+    echo "$folder"
+}
+
+# Two packages at a time: a linker of these programs takes a gigabyte.
+go_build() {
+    local module=$1 folder=${*: -1} tool
+    for tool in "${@:2:$#-2}"; do
+        go build -C "$module" -p 2 -trimpath -buildvcs=false -o "$folder/${tool%%=*}" "${tool#*=}"
+    done
+}
+
 # Prints `PASSED FAILED` summed over the summaries in a runner's log. Prints why and fails if there is none, if no
 # test ran, or if any was skipped: a test that did not run is not a test that passed.
 count() {
