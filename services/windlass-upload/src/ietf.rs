@@ -40,6 +40,9 @@ pub struct Row {
     pub length_problem: bool,
     /// Whether an append that is not the last is answered 201, as a creation.
     pub append_creates: bool,
+    /// Whether an upload whose stated length has come is whole, although its last request said that more would follow:
+    /// tus-js-client says so of each stream that it reads, takes the answer as the end, and never comes back.
+    pub length_ends: bool,
 }
 
 /// The table: one row a version, oldest first, the RFC last.
@@ -86,6 +89,7 @@ const EARLY: Row = Row {
     lifetime_limit: None,
     length_problem: false,
     append_creates: true,
+    length_ends: true,
 };
 /// Drafts 04 and 05: the append's type, `Upload-Limit`, problem types.
 const MIDDLE: Row = Row {
@@ -98,6 +102,7 @@ const MIDDLE: Row = Row {
 const LATE: Row = Row {
     lifetime_limit: Some("max-age"),
     length_problem: true,
+    length_ends: false,
     ..MIDDLE
 };
 

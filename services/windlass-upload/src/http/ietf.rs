@@ -230,7 +230,7 @@ impl Turn {
         let row = self.row;
         if self.complete {
             session.want_digest(self.wanted);
-        } else {
+        } else if !row.length_ends {
             session.leave_open();
         }
         let check = (!self.content.is_empty()).then(|| ContentDigest::boxed(self.content, row));
