@@ -91,6 +91,11 @@ go_build() {
     done
 }
 
+# The programs that the client tests start: a real tusd to come from, and toxiproxy for bad networks.
+client_tools() {
+    go_tools tests/tools tusd=github.com/tus/tusd/v2/cmd/tusd toxiproxy=github.com/Shopify/toxiproxy/v2/cmd/server
+}
+
 # Prints `PASSED FAILED` summed over the summaries in a runner's log. Prints why and fails if there is none, if no
 # test ran, or if any was skipped: a test that did not run is not a test that passed.
 count() {

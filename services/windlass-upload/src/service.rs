@@ -168,7 +168,12 @@ impl Upload {
             Name::Alias(alias) => {
                 let found = patiently!(self, self.store().resolve(&target.tenant, alias))?;
                 match found {
-                    Some(id) => id,
+                    Some(id) => {
+                        if let Some(take_over) = self.tusd.as_ref().filter(|tusd| tusd.tenant() == &target.tenant) {
+                            take_over.compare(alias, &id).await.map_err(Error::TakeOver)?;
+                        }
+                        id
+                    }
                     None => self.ask_tusd(&target.tenant, alias).await?.ok_or(Error::FindUpload)?,
                 }
             }

@@ -7,6 +7,7 @@
 //! tusd's id is 128 random bits, and who knows it may write; here it is an alias of the task, and the write key of its
 //! URL. The task's own id is derived from it, so that taking over twice, or again after a crash, is taking over once.
 
+mod go_back;
 pub mod info;
 pub mod settings;
 mod sweep;
@@ -14,6 +15,7 @@ mod take_over;
 
 use std::sync::Arc;
 
+pub use go_back::{Back, Report, go_back};
 pub use settings::Settings;
 pub(crate) use sweep::run as sweep;
 pub(crate) use take_over::{Making, TakeOver};
@@ -71,6 +73,15 @@ pub enum Error {
     CreateRecord {
         /// How.
         outcome: &'static str,
+    },
+    /// A file of it cannot be written.
+    #[error("its {what} cannot be written")]
+    WriteFile {
+        /// Which.
+        what: &'static str,
+        /// Why.
+        #[source]
+        source: std::io::Error,
     },
     /// The process is stopping.
     #[error("the work was ended")]

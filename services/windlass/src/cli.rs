@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::{dev, put, watch};
+use crate::{dev, put, to_tusd, watch};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -42,4 +42,9 @@ pub enum Command {
     ///
     /// Exit code: 0 completed; 1 failed, gone, or the server could not be reached; 2 the command was wrong.
     Watch(watch::Arguments),
+
+    /// Bring uploads that were taken over from tusd back to where they stand, in tusd's own files
+    ///
+    /// Exit code: 0 all are; 1 some are left as they were, and stderr says why; 2 the command was wrong.
+    ToTusd(to_tusd::Arguments),
 }

@@ -13,4 +13,5 @@ pub mod retry;
 pub mod target;
 mod task_name;
 mod text;
+pub mod to_tusd;
 pub mod watch;

@@ -26,7 +26,11 @@ export class Server {
   #environment;
   #log = '';
 
+  /** Its data folder. */
+  data;
+
   constructor(binary, args, environment) {
+    this.data = args[args.indexOf('--data-dir') + 1];
     this.#binary = binary;
     this.#arguments = args;
     this.#environment = environment;
@@ -105,13 +109,13 @@ export class Server {
 
 /**
  * Starts a server for test `t`, which ends with it. `config` is the text of its configuration file.
- * The port is fixed, so that it is the same after a restart.
+ * The port is fixed, so that it is the same after a restart; `port` chooses it.
  */
-export async function startServer(t, { args = [], config } = {}) {
+export async function startServer(t, { args = [], config, port } = {}) {
   const binary = process.env.WINDLASS_BIN;
   if (!binary) throw new Error('WINDLASS_BIN must name the windlass binary; `tests/run clients` builds and sets it');
   const folder = await temporaryFolder(t);
-  const all = ['dev', '--listen', `127.0.0.1:${await freePort()}`, '--data-dir', join(folder.path, 'data'), ...args];
+  const all = ['dev', '--listen', `127.0.0.1:${port ?? (await freePort())}`, '--data-dir', join(folder.path, 'data'), ...args];
   if (config) all.push('--config', await folder.write('windlass.yaml', config));
   const server = new Server(binary, all, {});
   await server.start();
@@ -126,7 +130,7 @@ export async function startServer(t, { args = [], config } = {}) {
  * A port that nobody listens on, below the range that the kernel gives to outgoing connections: there, a client that
  * retries while the server is down could be given the server's own port and connect to itself.
  */
-async function freePort() {
+export async function freePort() {
   for (;;) {
     const port = 20_000 + Math.floor(Math.random() * 12_000);
     const probe = createServer();

@@ -56,7 +56,7 @@ async fn visit(take_over: &TakeOver, id: &Alias, tally: &mut Tally) -> Result<()
     match known.map_err(|error| with_causes(&error))? {
         Some(task) => {
             tally.known += 1;
-            let compared = inner.compare(id, task).await;
+            let compared = inner.compare(id, &task).await;
             if compared.is_err() {
                 inner.metrics.tusd_upload("refused");
             }
@@ -71,28 +71,35 @@ async fn visit(take_over: &TakeOver, id: &Alias, tally: &mut Tally) -> Result<()
     }
 }
 
-/// Sends the id of each `.info` file, or its name where that is none.
 fn list(directory: &Path, names: &mpsc::Sender<Result<Alias, String>>) -> std::io::Result<()> {
-    for entry in std::fs::read_dir(directory)? {
-        let name = entry?.file_name().to_string_lossy().into_owned();
-        let Some(stem) = name.strip_suffix(".info") else {
-            continue;
-        };
-        let id = stem.parse().ok().filter(names_file).ok_or_else(|| stem.to_owned());
-        if names.blocking_send(id).is_err() {
+    for id in ids(directory)? {
+        if names.blocking_send(id?).is_err() {
             break;
         }
     }
     Ok(())
 }
 
+/// The id of each `.info` file, or its name where that is none.
+pub(super) fn ids(directory: &Path) -> std::io::Result<impl Iterator<Item = std::io::Result<Result<Alias, String>>>> {
+    let id = |entry: std::io::Result<std::fs::DirEntry>| match entry {
+        Err(error) => Some(Err(error)),
+        Ok(entry) => {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let stem = name.strip_suffix(".info")?;
+            Some(Ok(stem.parse().ok().filter(names_file).ok_or_else(|| stem.to_owned())))
+        }
+    };
+    Ok(std::fs::read_dir(directory)?.filter_map(id))
+}
+
 /// The beginning of an id, enough to find the file: the whole of it gives the right to write.
-fn shown(id: &str) -> String {
+pub(super) fn shown(id: &str) -> String {
     let start: String = id.chars().take(8).collect();
     format!("{start}…")
 }
 
-fn with_causes(error: &dyn std::error::Error) -> String {
+pub(super) fn with_causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

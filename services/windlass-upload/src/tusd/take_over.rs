@@ -84,6 +84,11 @@ impl TakeOver {
         &self.inner.settings.tenant
     }
 
+    /// Whether what is known here of an upload that was taken over is all that its client was told.
+    pub(crate) async fn compare(&self, id: &Alias, task: &TaskId) -> Result<(), SharedError> {
+        Ok(self.inner.compare(id, task).await?)
+    }
+
     /// Takes the upload over that tusd knows as `id`; `None` when it knows none. Goes on when nobody waits any more.
     pub(crate) async fn take(&self, id: &Alias) -> Taken {
         let taking = {
@@ -206,14 +211,14 @@ impl Inner {
 
     /// Whether tusd has gone on with an upload that was taken over: then what is known here is not all that its client
     /// was told.
-    pub(super) async fn compare(&self, id: &Alias, task: TaskId) -> Result<(), Error> {
+    pub(super) async fn compare(&self, id: &Alias, task: &TaskId) -> Result<(), Error> {
         let path = self.settings.directory.join(id.as_str());
         let size = tokio::task::spawn_blocking(move || std::fs::metadata(path).map(|metadata| metadata.len()))
             .await
             .map_err(|_| Error::RunThread)?;
         let key = TaskKey {
             tenant: self.settings.tenant.clone(),
-            id: task,
+            id: task.clone(),
         };
         match (size, self.store.load(&key).await?) {
             (Ok(size), Some(Entry::Live(record))) if size > record.received => Err(Error::FollowTusd {
