@@ -147,11 +147,12 @@ pub trait Writer: Send {
     /// [`Error`]; nothing since the last checkpoint may be acknowledged then, and the writer must be dropped.
     async fn write(&mut self, bytes: Bytes) -> Result<(), Error>;
 
-    /// Makes all that was taken durable, and says how many bytes the upload has and where.
+    /// Makes all that was taken durable, and says how many bytes the upload has and where. When it then has as many as
+    /// `whole` says, that is made durable as by [`Storage::write_completion`], after the bytes.
     ///
     /// # Errors
-    /// As [`Writer::write`].
-    async fn checkpoint(&mut self) -> Result<Checkpoint, Error>;
+    /// As [`Writer::write`], and as [`Storage::write_completion`].
+    async fn checkpoint(&mut self, whole: Option<&Completion>) -> Result<Checkpoint, Error>;
 }
 
 /// What a checkpoint has made durable.

@@ -334,11 +334,12 @@ async fn killed_between_the_written_word_and_its_commit_it_keeps_the_word() {
     server.kill();
     let _ = patch.await.unwrap();
     // What the process would have left, had it died one step later.
-    let manifest = find(&server.folder.path().join("data"), ".manifest.json");
-    let completion = manifest.to_string_lossy().replace(".manifest.json", ".completion.json");
-    let written =
+    let documents = find(&server.folder.path().join("data"), ".jsonl");
+    let completion =
         json!({"v": 1, "length": 5, "accepted": false, "reason": "no", "answer": {"status": 403, "body": "no"}});
-    std::fs::write(completion, written.to_string()).unwrap();
+    let manifest = std::fs::read_to_string(&documents).unwrap();
+    let written = format!("{manifest}{}\n", json!({ "completion": completion }));
+    std::fs::write(documents, written).unwrap();
     server.restart();
     let refused = server.patch(&path, 4, "o").send().await.unwrap();
     assert_eq!(

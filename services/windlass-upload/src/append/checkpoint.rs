@@ -2,50 +2,33 @@
 
 use std::sync::Arc;
 
-use windlass_task::change::{Change, Refusal};
+use windlass_task::change::{Change, Refusal, Verdict};
 use windlass_task::status::{IllegalTransition, Trigger};
-use windlass_task::{Commit, Entry, Expected, Finish, Outcome, Status};
+use windlass_task::{Commit, Entry, Expected, Finish, Outcome, Segment, Status};
 
 use super::Session;
 use crate::error::Error;
 use crate::finish::{self, Whole};
 use crate::service::{failure, patiently};
+use crate::storage::Completion;
 use crate::verdict;
 
 impl Session {
     /// A checkpoint: makes durable and commits what was taken, and the verdict when nothing is missing.
     pub(super) async fn save(&mut self) -> Result<(), Error> {
-        let checkpoint = self.writer.checkpoint().await?;
+        let accepted = self.foregone();
+        let checkpoint = self.writer.checkpoint(accepted.as_ref()).await?;
         let advance = checkpoint.received - self.record.received;
         let finished = self
             .length()
-            .filter(|length| *length == checkpoint.received && self.finishing);
-        let unfinished = matches!(self.record.finish, Finish::Open | Finish::VerdictPending);
-        let mut changes = std::mem::take(&mut self.lead);
-        // Steps of their own where somebody else is asked, or an earlier asking came to no end.
-        let asking = finished.is_some()
-            && unfinished
-            && (self.upload.asks_before_finish() || self.recorded && self.record.finish == Finish::VerdictPending);
+            .filter(|length| *length == checkpoint.received && self.finishing && self.is_unjudged());
+        let asking = finished.is_some() && self.is_to_be_asked();
         let verdict = match finished {
-            Some(length) if unfinished && !asking => {
-                let demand = |change: &Change| match change {
-                    Change::DemandDigest(text) => Some(text.clone()),
-                    _ => None,
-                };
-                let demanded = self.record.digest.clone().or_else(|| changes.iter().find_map(demand));
-                let whole = Whole {
-                    key: &self.record.key,
-                    length,
-                    segments: &checkpoint.segments,
-                    demanded: demanded.as_deref(),
-                    wanted: self.digest_wanted,
-                };
-                let decision = finish::decide(&self.upload, whole).await?;
-                self.digest = decision.digest;
-                Some(decision.verdict)
-            }
+            Some(_) if accepted.is_some() => Some(Verdict::Accept),
+            Some(length) if !asking => Some(self.judge(length, &checkpoint.segments).await?),
             _ => None,
         };
+        let mut changes = std::mem::take(&mut self.lead);
         if advance > 0 {
             changes.push(Change::Advance {
                 received: checkpoint.received,
@@ -59,6 +42,44 @@ impl Session {
             self.upload.metrics.checkpoint(advance);
         }
         if asking { self.settle().await } else { Ok(()) }
+    }
+
+    /// The completion that the upload gets with its last byte, where nothing but its length has to be judged.
+    fn foregone(&self) -> Option<Completion> {
+        let is_free = self.finishing && self.is_unjudged() && !self.is_to_be_asked() && !self.digest_wanted;
+        let length = self.length().filter(|_| is_free && self.demanded().is_none());
+        length.map(Completion::accepted)
+    }
+
+    fn is_unjudged(&self) -> bool {
+        matches!(self.record.finish, Finish::Open | Finish::VerdictPending)
+    }
+
+    /// Whether the verdict is a step of its own: somebody else gives it, or an earlier asking came to no end.
+    fn is_to_be_asked(&self) -> bool {
+        self.upload.asks_before_finish() || self.recorded && self.record.finish == Finish::VerdictPending
+    }
+
+    /// The digests that the whole must have, as they are known or are about to be.
+    fn demanded(&self) -> Option<&str> {
+        let about_to_be = self.lead.iter().find_map(|change| match change {
+            Change::DemandDigest(text) => Some(text.as_str()),
+            _ => None,
+        });
+        self.record.digest.as_deref().or(about_to_be)
+    }
+
+    async fn judge(&mut self, length: u64, segments: &[Segment]) -> Result<Verdict, Error> {
+        let whole = Whole {
+            key: &self.record.key,
+            length,
+            segments,
+            demanded: self.demanded(),
+            wanted: self.digest_wanted,
+        };
+        let decision = finish::decide(&self.upload, whole).await?;
+        self.digest = decision.digest;
+        Ok(decision.verdict)
     }
 
     /// Gets the verdict from whoever gives it, as long as nobody else wants the upload.

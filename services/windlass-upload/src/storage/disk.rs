@@ -2,20 +2,20 @@
 //!
 //! `<root>/<tenant>/<partition>/<id>.<epoch>` holds what one writer epoch wrote. Bytes past what the record knows are
 //! leftovers of a writer that died before its checkpoint was committed; nobody reads them, and whoever goes on in
-//! the same epoch writes over them. `<id>.object` is what came whole from elsewhere.
+//! the same epoch writes over them. `<id>.object` is what came whole from elsewhere, `<id>.jsonl` the documents.
 
+mod documents;
 mod read;
 mod writer;
 
 use std::fs::File;
-use std::io::{self, Write as _};
+use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
 use async_trait::async_trait;
-use serde::Serialize;
 use windlass_task::{Record, Segment, SegmentKind, TaskKey, WriterEpoch};
 
 use super::{Bytestream, Completion, Error, Manifest, Storage, Transfer, Writer};
@@ -79,35 +79,9 @@ impl Disk {
         self.root.join(key)
     }
 
-    /// Writes a whole document under a temporary name and links it to its own, which fails if that is taken.
-    fn create_document(&self, key: &str, document: &impl Serialize) -> Result<(), Error> {
-        let text = serde_json::to_vec(document).map_err(|source| Error::EncodeDocument { source })?;
-        let path = self.path(key);
-        let draft = self.path(&format!("{key}.draft"));
-        let mut file = create(&draft, true)?;
-        let written = file
-            .write_all(&text)
-            .map_err(|source| failed("write", &draft, source))
-            .and_then(|()| self.sync(&file, &draft));
-        if written.is_err() {
-            // A full disk is not to be filled further with what nobody will read.
-            let _ = std::fs::remove_file(&draft);
-        }
-        written?;
-        let linked = std::fs::hard_link(&draft, &path);
-        std::fs::remove_file(&draft).map_err(|source| failed("remove", &draft, source))?;
-        match linked {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                let there = std::fs::read(&path).map_err(|source| failed("read", &path, source))?;
-                if there == text {
-                    Ok(())
-                } else {
-                    Err(Error::CreateDocument { path })
-                }
-            }
-            Err(source) => Err(failed("create", &path, source)),
-            Ok(()) => self.sync_parent(&path),
-        }
+    /// The file of an upload's documents.
+    fn documents(&self, key: &TaskKey) -> PathBuf {
+        self.path(&format!("{}.jsonl", Self::stem(key)))
     }
 
     fn sync(&self, file: &File, path: &Path) -> Result<(), Error> {
@@ -132,27 +106,19 @@ impl Disk {
 impl Storage for Disk {
     async fn write_manifest(&self, manifest: &Manifest) -> Result<(), Error> {
         let (disk, manifest) = (self.clone(), manifest.clone());
-        let key = format!("{}.manifest.json", Self::stem(&manifest.key));
-        blocking(move || disk.create_document(&key, &manifest)).await
+        let path = self.documents(&manifest.key);
+        blocking(move || documents::write_manifest(&disk, &path, &manifest)).await
     }
 
     async fn write_completion(&self, key: &TaskKey, completion: &Completion) -> Result<(), Error> {
         let (disk, completion) = (self.clone(), completion.clone());
-        let key = format!("{}.completion.json", Self::stem(key));
-        blocking(move || disk.create_document(&key, &completion)).await
+        let path = self.documents(key);
+        blocking(move || documents::write_completion(&disk, &path, &completion)).await
     }
 
     async fn read_completion(&self, key: &TaskKey) -> Result<Option<Completion>, Error> {
-        let path = self.path(&format!("{}.completion.json", Self::stem(key)));
-        blocking(move || match std::fs::read(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(source) => Err(failed("read", &path, source)),
-            Ok(text) => match serde_json::from_slice(&text) {
-                Ok(completion) => Ok(Some(completion)),
-                Err(source) => Err(Error::ReadDocument { path, source }),
-            },
-        })
-        .await
+        let path = self.documents(key);
+        blocking(move || documents::read_completion(&path)).await
     }
 
     fn path_of(&self, segment: &Segment) -> Option<PathBuf> {
@@ -178,8 +144,7 @@ impl Storage for Disk {
     }
 
     async fn open(&self, record: &Record) -> Result<Box<dyn Writer>, Error> {
-        let key = format!("{}.{}", Self::stem(&record.key), record.token.epoch);
-        Ok(Box::new(writer::DiskWriter::new(self.clone(), key, record)))
+        Ok(Box::new(writer::DiskWriter::new(self.clone(), record)))
     }
 
     async fn read(&self, segments: &[Segment], range: Range<u64>) -> Result<Bytestream, Error> {
@@ -197,9 +162,8 @@ impl Storage for Disk {
         let mut keys: Vec<String> = segments.iter().map(|segment| segment.key.clone()).collect();
         keys.extend((1..=epoch.0).map(|epoch| format!("{stem}.{epoch}")));
         keys.push(format!("{stem}.object"));
-        keys.push(format!("{stem}.completion.json"));
         // Last: while the manifest is there, what is left can be found by it.
-        keys.push(format!("{stem}.manifest.json"));
+        keys.push(format!("{stem}.jsonl"));
         blocking(move || {
             for key in keys {
                 let path = disk.path(&key);
@@ -241,9 +205,12 @@ fn take_in(disk: &Disk, file: &Path, path: &Path, how: Transfer) -> Result<(), E
     disk.sync_parent(path)
 }
 
-/// Opens a file for writing, with its directory made the first time it is missing.
-fn create(path: &Path, truncate: bool) -> Result<File, Error> {
-    let open = || File::options().create(true).write(true).truncate(truncate).open(path);
+/// Opens a file for reading and writing, with its directory made the first time it is missing.
+fn create(path: &Path) -> Result<File, Error> {
+    let open = || {
+        let mut options = File::options();
+        options.create(true).truncate(false).read(true).write(true).open(path)
+    };
     let opened = match (open(), path.parent()) {
         (Err(error), Some(parent)) if error.kind() == io::ErrorKind::NotFound => {
             std::fs::create_dir_all(parent).and_then(|()| open())

@@ -296,7 +296,7 @@ async fn kills_in_the_middle_of_the_sweep_take_nothing_over_twice_and_forget_not
     let manifests = end_to_end::disk::files(&server.data());
     let manifests = manifests
         .keys()
-        .filter(|path| path.to_string_lossy().ends_with(".manifest.json"));
+        .filter(|path| path.to_string_lossy().ends_with(".jsonl"));
     assert_eq!(manifests.count(), uploads.len(), "one task each");
 }
 

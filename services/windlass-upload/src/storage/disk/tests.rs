@@ -29,14 +29,14 @@ async fn a_late_writer_of_an_earlier_epoch_overwrites_nothing() {
     let mut record = Record::create(creation(Some(1 << 20)), UnixMillis(0));
     let mut first = disk.open(&record).await.unwrap();
     first.write(Bytes::from_static(b"hello ")).await.unwrap();
-    saved(&mut record, &first.checkpoint().await.unwrap());
+    saved(&mut record, &first.checkpoint(None).await.unwrap());
 
     record.token.epoch = WriterEpoch(2);
     let mut second = disk.open(&record).await.unwrap();
     second.write(Bytes::from_static(b"world")).await.unwrap();
-    saved(&mut record, &second.checkpoint().await.unwrap());
+    saved(&mut record, &second.checkpoint(None).await.unwrap());
     first.write(Bytes::from_static(b"XXXXXXXXXXXX")).await.unwrap();
-    first.checkpoint().await.unwrap();
+    first.checkpoint(None).await.unwrap();
     assert_eq!(content(&disk, &record, 0..11).await, b"hello world");
     assert_eq!(content(&disk, &record, 4..8).await, b"o wo");
     assert_eq!(record.segments.len(), 2);
@@ -49,16 +49,16 @@ async fn the_next_writer_of_an_epoch_goes_on_over_what_was_not_committed() {
     let mut record = Record::create(creation(Some(1 << 20)), UnixMillis(0));
     let mut first = disk.open(&record).await.unwrap();
     first.write(Bytes::from_static(b"abc")).await.unwrap();
-    saved(&mut record, &first.checkpoint().await.unwrap());
+    saved(&mut record, &first.checkpoint(None).await.unwrap());
     first
         .write(Bytes::from_static(b"lost, for it was never committed"))
         .await
         .unwrap();
-    first.checkpoint().await.unwrap();
+    first.checkpoint(None).await.unwrap();
 
     let mut next = disk.open(&record).await.unwrap();
     next.write(Bytes::from_static(b"def")).await.unwrap();
-    saved(&mut record, &next.checkpoint().await.unwrap());
+    saved(&mut record, &next.checkpoint(None).await.unwrap());
     assert_eq!((record.segments.len(), record.received), (1, 6));
     assert_eq!(content(&disk, &record, 0..6).await, b"abcdef");
 }
@@ -75,7 +75,7 @@ async fn many_small_and_large_pieces_come_out_as_they_went_in() {
         sent.extend_from_slice(&piece);
         writer.write(piece.into()).await.unwrap();
     }
-    saved(&mut record, &writer.checkpoint().await.unwrap());
+    saved(&mut record, &writer.checkpoint(None).await.unwrap());
     assert_eq!(record.received, sent.len() as u64);
     assert_eq!(content(&disk, &record, 0..record.received).await, sent);
 }
@@ -99,13 +99,23 @@ async fn a_document_is_created_once_and_the_same_twice_is_one() {
         .await;
     assert!(matches!(other, Err(Error::CreateDocument { .. })));
 
+    // A line without an end does not count.
+    let documents = disk.documents(&creation.key);
+    let whole = std::fs::read(&documents).unwrap();
+    std::fs::write(&documents, whole.get(..whole.len() - 1).unwrap()).unwrap();
+    assert_eq!(disk.read_completion(&creation.key).await.unwrap(), None);
+    let refused = Completion::refused(3, "no".into());
+    disk.write_completion(&creation.key, &refused).await.unwrap();
+    assert_eq!(disk.read_completion(&creation.key).await.unwrap(), Some(refused));
+    assert_eq!(std::fs::read_to_string(&documents).unwrap().lines().count(), 2);
+
     // What an overruled writer left is no segment of the record, and goes too.
     let mut writer = disk
         .open(&Record::create(creation.clone(), UnixMillis(1)))
         .await
         .unwrap();
     writer.write(Bytes::from_static(b"never committed")).await.unwrap();
-    writer.checkpoint().await.unwrap();
+    writer.checkpoint(None).await.unwrap();
     disk.remove(&creation.key, &[], WriterEpoch(2)).await.unwrap();
     disk.remove(&creation.key, &[], WriterEpoch(2)).await.unwrap();
     let stem = disk.path(&Disk::stem(&creation.key));
@@ -122,6 +132,27 @@ async fn a_writer_that_failed_gives_no_checkpoint() {
     std::fs::create_dir_all(&path).unwrap();
     let mut writer = disk.open(&record).await.unwrap();
     writer.write(Bytes::from_static(b"abc")).await.unwrap();
-    assert!(matches!(writer.checkpoint().await, Err(Error::UseFile { .. })));
-    assert!(writer.checkpoint().await.is_err());
+    assert!(matches!(writer.checkpoint(None).await, Err(Error::UseFile { .. })));
+    assert!(writer.checkpoint(None).await.is_err());
+}
+
+#[tokio::test]
+async fn a_completion_is_written_with_the_last_byte_and_not_before() {
+    let directory = tempfile::tempdir().unwrap();
+    let disk = Disk::open(directory.path(), Durability::PowerCut).unwrap();
+    let record = Record::create(creation(Some(6)), UnixMillis(0));
+    let mut writer = disk.open(&record).await.unwrap();
+    let whole = Completion::accepted(6);
+    for (bytes, written) in [("abc", None), ("def", Some(whole.clone()))] {
+        writer.write(Bytes::from_static(bytes.as_bytes())).await.unwrap();
+        writer.checkpoint(Some(&whole)).await.unwrap();
+        assert_eq!(disk.read_completion(&record.key).await.unwrap(), written);
+    }
+
+    // One without bytes has no file for them.
+    let empty = Record::create(creation(Some(0)), UnixMillis(0));
+    let mut writer = disk.open(&empty).await.unwrap();
+    let checkpoint = writer.checkpoint(Some(&Completion::accepted(0))).await.unwrap();
+    assert_eq!((checkpoint.received, checkpoint.segments), (0, Vec::new()));
+    assert!(disk.read_completion(&empty.key).await.unwrap().is_some());
 }

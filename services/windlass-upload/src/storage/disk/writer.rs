@@ -2,14 +2,15 @@
 
 use std::fs::File;
 use std::io::IoSlice;
+use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use windlass_task::{Record, Segment, SegmentKind};
+use windlass_task::{Record, Segment, SegmentKind, TaskKey};
 
-use super::{Disk, STORE, blocking, create, failed};
-use crate::storage::{Checkpoint, Error, Writer};
+use super::{Disk, STORE, blocking, create, documents, failed};
+use crate::storage::{Checkpoint, Completion, Error, Writer};
 
 /// Bytes are gathered to this much before they are written: small writes cost a system call and a hop to a
 /// blocking thread each, larger ones no longer get cheaper and hold memory.
@@ -28,6 +29,7 @@ const PIECES_MAX: usize = 1_024;
 /// The writer of one epoch's file.
 pub(super) struct DiskWriter {
     disk: Disk,
+    task: TaskKey,
     key: String,
     /// Segments that earlier epochs wrote.
     earlier: Vec<Segment>,
@@ -45,7 +47,8 @@ pub(super) struct DiskWriter {
 }
 
 impl DiskWriter {
-    pub(super) fn new(disk: Disk, key: String, record: &Record) -> Self {
+    pub(super) fn new(disk: Disk, record: &Record) -> Self {
+        let key = format!("{}.{}", Disk::stem(&record.key), record.token.epoch);
         let mut earlier = record.segments.clone();
         let start = match earlier.pop_if(|last| last.key == key) {
             Some(own) => own.start,
@@ -53,6 +56,7 @@ impl DiskWriter {
         };
         Self {
             disk,
+            task: record.key.clone(),
             key,
             earlier,
             start,
@@ -78,44 +82,74 @@ impl DiskWriter {
         self.gathered_bytes = 0;
     }
 
-    async fn flush(&mut self, sync: bool) -> Result<(), Error> {
+    /// Writes what was gathered. With `sync` it is durable then, and the completion is written behind it.
+    async fn flush(&mut self, sync: bool, completion: Option<Completion>) -> Result<(), Error> {
         if self.failed {
             return Err(Error::RunThread);
         }
-        if self.gathered.is_empty() && (!sync || self.file.is_none()) {
+        if self.gathered.is_empty() && completion.is_none() && (!sync || self.file.is_none()) {
             return Ok(());
         }
         // Until the work is known to have ended well, it has not.
         self.failed = true;
-        let (disk, path) = (self.disk.clone(), self.disk.path(&self.key));
-        let (file, pieces) = (self.file.take(), std::mem::take(&mut self.gathered));
-        let (at, durable) = (self.written - self.start, self.durable - self.start);
-        let file = blocking(move || {
-            let file = match file {
-                Some(file) => file,
-                None => {
-                    let file = create(&path, false)?;
-                    disk.sync_parent(&path)?;
-                    file
-                }
-            };
-            if let Err(source) = write_all_at(&file, &pieces, at) {
-                // On a full disk what will never count gives its room back: otherwise not even the record of a
-                // termination, which makes room, would find any. Best effort, the error itself is told.
-                let _ = file.set_len(durable);
-                return Err(failed("write", &path, source));
-            }
-            if sync {
-                disk.sync(&file, &path)?;
-            }
-            Ok(file)
-        })
-        .await?;
-        self.file = Some(file);
+        let work = Work {
+            path: self.disk.path(&self.key),
+            file: self.file.take(),
+            pieces: std::mem::take(&mut self.gathered),
+            at: self.written - self.start,
+            durable: self.durable - self.start,
+            completion: completion.map(|completion| (self.disk.documents(&self.task), completion)),
+            sync,
+            disk: self.disk.clone(),
+        };
+        self.file = blocking(move || work.run()).await?;
         self.written += self.gathered_bytes as u64;
         self.let_go();
         self.failed = false;
         Ok(())
+    }
+}
+
+/// What is done on a thread that may wait for the disk, in one go.
+struct Work {
+    disk: Disk,
+    path: PathBuf,
+    file: Option<File>,
+    pieces: Vec<Bytes>,
+    at: u64,
+    durable: u64,
+    sync: bool,
+    completion: Option<(PathBuf, Completion)>,
+}
+
+impl Work {
+    fn run(mut self) -> Result<Option<File>, Error> {
+        let file = self.file.take();
+        let Self { disk, path, .. } = &self;
+        let file = match file {
+            None if self.pieces.is_empty() => None,
+            None => {
+                let file = create(path)?;
+                disk.sync_parent(path)?;
+                Some(file)
+            }
+            file => file,
+        };
+        if let Some(file) = &file {
+            if let Err(source) = write_all_at(file, &self.pieces, self.at) {
+                // On a full disk what will never count gives its room back: otherwise not even the record of a
+                // termination, which makes room, would find any. Best effort, the error itself is told.
+                let _ = file.set_len(self.durable);
+                return Err(failed("write", path, source));
+            }
+            if self.sync {
+                disk.sync(file, path)?;
+            }
+        }
+        if let Some((path, completion)) = &self.completion {
+            documents::write_completion(disk, path, completion)?;
+        }
+        Ok(file)
     }
 }
 
@@ -136,13 +170,15 @@ impl Writer for DiskWriter {
             bytes
         });
         if self.is_full() {
-            self.flush(false).await?;
+            self.flush(false, None).await?;
         }
         Ok(())
     }
 
-    async fn checkpoint(&mut self) -> Result<Checkpoint, Error> {
-        self.flush(true).await?;
+    async fn checkpoint(&mut self, whole: Option<&Completion>) -> Result<Checkpoint, Error> {
+        let received = self.written + self.gathered_bytes as u64;
+        let whole = whole.filter(|completion| completion.length == received);
+        self.flush(true, whole.cloned()).await?;
         self.durable = self.written;
         let mut segments = self.earlier.clone();
         if self.written > self.start {
