@@ -1,5 +1,7 @@
 //! The list of an owner's tasks: an index beside the store, fed by events and rebuilt from it, so it lags a little.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 
 use crate::event::Event;
@@ -18,11 +20,11 @@ pub struct Listed {
 /// The index of tasks by owner.
 #[async_trait]
 pub trait Catalogue: Send + Sync + 'static {
-    /// Takes an event in; a repeated one changes nothing.
+    /// Takes events in, in order; a repeated one changes nothing.
     ///
     /// # Errors
-    /// [`Error`] when it was not taken and must come again.
-    async fn apply(&self, event: &Event) -> Result<(), Error>;
+    /// [`Error`] when none was taken and all must come again.
+    async fn apply(&self, events: &[Arc<Event>]) -> Result<(), Error>;
 
     /// The owner's tasks, newest first, older than `before`, at most `limit`. Eventual: it may lag the store by
     /// the time an event takes.

@@ -3,6 +3,7 @@
 
 mod lanes;
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,13 +11,17 @@ pub use lanes::{Bounds, Lanes, run_lanes};
 
 use async_trait::async_trait;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use crate::event::Event;
 use crate::store::Error;
 use crate::time::UnixMillis;
 
-/// How many events a worker reads at once.
-const BATCH: usize = 64;
+/// How many events a worker reads at once, under a kilobyte each.
+const BATCH: usize = 256;
+/// How long what was delivered may go unacknowledged: under load hundreds of events share one write. What is not
+/// acknowledged when the process dies comes again.
+const ACKNOWLEDGE_AFTER: Duration = Duration::from_millis(20);
 /// The first wait after a delivery that failed; it doubles up to [`RETRY_MAX`].
 const RETRY_MIN: Duration = Duration::from_millis(100);
 /// The longest wait between two tries of the same event.
@@ -43,11 +48,12 @@ pub struct Held {
 /// event is kept until every group has acknowledged it.
 #[async_trait]
 pub trait Outbox: Send + Sync + 'static {
-    /// Makes `group` known: from here on, nothing is trimmed that it has not acknowledged. Idempotent.
+    /// Makes `group` known, and answers what it has acknowledged: from here on, nothing is trimmed that it has not.
+    /// Idempotent.
     ///
     /// # Errors
     /// [`Error`] when the store does not answer.
-    async fn join(&self, group: &'static str) -> Result<(), Error>;
+    async fn join(&self, group: &'static str) -> Result<Position, Error>;
 
     /// Makes `group` unknown: nothing is kept for it any more but what is held back. Idempotent.
     ///
@@ -55,11 +61,11 @@ pub trait Outbox: Send + Sync + 'static {
     /// [`Error`] when the store does not answer.
     async fn leave(&self, group: &'static str) -> Result<(), Error>;
 
-    /// The oldest events that `group` has not acknowledged, in order, at most `limit`.
+    /// The oldest events after a position, in order, at most `limit`.
     ///
     /// # Errors
     /// [`Error`] when the store does not answer.
-    async fn read(&self, group: &'static str, limit: usize) -> Result<Vec<(Position, Event)>, Error>;
+    async fn read(&self, after: Position, limit: usize) -> Result<Vec<(Position, Arc<Event>)>, Error>;
 
     /// Records that `group` has taken everything up to `through`, and trims what every group has.
     ///
@@ -102,59 +108,72 @@ pub trait Subscriber: Send + Sync + 'static {
     /// # Errors
     /// Why it must come again; the words are logged.
     async fn deliver(&self, event: &Event) -> Result<(), String>;
+
+    /// Takes events in order, and answers how many before it failed, if it did. One that can do them together overrides
+    /// this.
+    async fn deliver_all(&self, events: &[Arc<Event>]) -> (usize, Result<(), String>) {
+        for (count, event) in events.iter().enumerate() {
+            if let Err(error) = self.deliver(event).await {
+                return (count, Err(error));
+            }
+        }
+        (events.len(), Ok(()))
+    }
 }
 
 /// Delivers the outbox to `subscriber` until it is cancelled. What was delivered but not acknowledged when the
 /// process dies is delivered again.
 pub async fn run(outbox: Arc<dyn Outbox>, subscriber: Arc<dyn Subscriber>) {
     let group = subscriber.group();
-    let bell = outbox.bell();
     let mut backoff = Backoff::default();
+    loop {
+        let Err(error) = deliver(&*outbox, &*subscriber, &mut backoff).await;
+        let wait = backoff.next();
+        tracing::warn!(
+            group,
+            error,
+            wait_seconds = wait.as_secs_f64(),
+            "outbox delivery failed"
+        );
+        tokio::time::sleep(wait).await;
+    }
+}
+
+/// Delivers from where the group stands until something fails.
+async fn deliver(
+    outbox: &dyn Outbox,
+    subscriber: &dyn Subscriber,
+    backoff: &mut Backoff,
+) -> Result<Infallible, String> {
+    let (group, words) = (subscriber.group(), |error: Error| error.to_string());
+    let bell = outbox.bell();
+    let mut at = outbox.join(group).await.map_err(words)?;
+    let (mut acknowledged, mut due) = (at, None);
     loop {
         let rung = bell.notified();
         tokio::pin!(rung);
         // Enabled before the look: a commit between the look and the wait is not missed.
         rung.as_mut().enable();
-        match deliver_batch(&*outbox, &*subscriber).await {
-            Ok(0) => {
-                backoff = Backoff::default();
-                rung.await;
-            }
-            Ok(_) => backoff = Backoff::default(),
-            Err(error) => {
-                let wait = backoff.next();
-                tracing::warn!(
-                    group,
-                    error,
-                    wait_seconds = wait.as_secs_f64(),
-                    "outbox delivery failed"
-                );
-                tokio::time::sleep(wait).await;
+        let read = outbox.read(at, BATCH).await.map_err(words)?;
+        let (positions, events): (Vec<_>, Vec<_>) = read.into_iter().unzip();
+        let (delivered, result) = subscriber.deliver_all(&events).await;
+        if let Some(through) = delivered.checked_sub(1).and_then(|last| positions.get(last)) {
+            at = *through;
+            due.get_or_insert_with(|| Instant::now() + ACKNOWLEDGE_AFTER);
+            *backoff = Backoff::default();
+        }
+        if at > acknowledged && (result.is_err() || due.is_some_and(|due| due <= Instant::now())) {
+            outbox.acknowledge(group, at).await.map_err(words)?;
+            (acknowledged, due) = (at, None);
+        }
+        result?;
+        if events.is_empty() {
+            tokio::select! {
+                () = rung => {}
+                () = async { tokio::time::sleep_until(due.unwrap_or_else(Instant::now)).await }, if due.is_some() => {}
             }
         }
     }
-}
-
-async fn deliver_batch(outbox: &dyn Outbox, subscriber: &dyn Subscriber) -> Result<usize, String> {
-    let group = subscriber.group();
-    outbox.join(group).await.map_err(|error| error.to_string())?;
-    let batch = outbox.read(group, BATCH).await.map_err(|error| error.to_string())?;
-    let mut delivered = None;
-    let mut failure = None;
-    for (position, event) in &batch {
-        if let Err(error) = subscriber.deliver(event).await {
-            failure = Some(error);
-            break;
-        }
-        delivered = Some(*position);
-    }
-    if let Some(position) = delivered {
-        outbox
-            .acknowledge(group, position)
-            .await
-            .map_err(|error| error.to_string())?;
-    }
-    failure.map_or(Ok(batch.len()), Err)
 }
 
 /// Exponential, with full jitter, capped.

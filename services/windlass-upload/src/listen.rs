@@ -25,27 +25,22 @@ pub(crate) async fn run(upload: &Arc<Upload>) {
         ),
         outbox::run(outbox(), Arc::new(JoinListener(Arc::clone(upload)))),
         Delivery::run(upload),
-        log_progress(upload),
-        count_progress(upload),
+        follow(upload),
     );
 }
 
-/// Tells a writer that its task was paused or ended by somebody else: the release signal of this process's store.
-pub(crate) async fn release_withdrawn(upload: &Upload) {
+/// Follows the latest values: the log and the metrics hear of each, and a writer whose task was paused or ended by
+/// somebody else is told to let go. One listener, for none of the three ever waits.
+async fn follow(upload: &Upload) {
     let mut listener = upload.parts.feed.listen();
     loop {
         let update = listener.next().await;
         match update.standing {
+            // The release signal of this process's store.
             Standing::Live(Status::Paused) | Standing::Gone(_) => upload.holders.withdraw(&update.key, update.revision),
             Standing::Live(Status::Pending | Status::Uploading | Status::Completed | Status::Failed) => {}
         }
-    }
-}
-
-async fn log_progress(upload: &Upload) {
-    let mut listener = upload.parts.feed.listen();
-    loop {
-        let update = listener.next().await;
+        upload.metrics.progress();
         tracing::debug!(
             tenant = %update.key.tenant,
             task = %update.key.id,
@@ -53,14 +48,6 @@ async fn log_progress(upload: &Upload) {
             offset = update.offset,
             "task progress"
         );
-    }
-}
-
-async fn count_progress(upload: &Upload) {
-    let mut listener = upload.parts.feed.listen();
-    loop {
-        listener.next().await;
-        upload.metrics.progress();
     }
 }
 
@@ -136,6 +123,13 @@ impl Subscriber for CatalogueListener {
     }
 
     async fn deliver(&self, event: &Event) -> Result<(), String> {
-        self.0.apply(event).await.map_err(|error| error.to_string())
+        self.deliver_all(&[Arc::new(event.clone())]).await.1
+    }
+
+    async fn deliver_all(&self, events: &[Arc<Event>]) -> (usize, Result<(), String>) {
+        match self.0.apply(events).await {
+            Ok(()) => (events.len(), Ok(())),
+            Err(error) => (0, Err(error.to_string())),
+        }
     }
 }

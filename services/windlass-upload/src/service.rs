@@ -137,12 +137,7 @@ impl Upload {
                 tusd::sweep(take_over).await;
             }
         };
-        tokio::join!(
-            upkeep::run(&self),
-            listen::run(&self),
-            listen::release_withdrawn(&self),
-            sweep
-        );
+        tokio::join!(upkeep::run(&self), listen::run(&self), sweep);
     }
 
     pub(crate) fn store(&self) -> &dyn TaskStore {

@@ -61,7 +61,7 @@ pub async fn run_lanes(outbox: Arc<dyn Outbox>, subscriber: Arc<dyn Lanes>, boun
 
 struct Waiting {
     position: Position,
-    event: Event,
+    event: Arc<Event>,
     /// When it failed first, if it is held back.
     held_since: Option<UnixMillis>,
 }
@@ -89,6 +89,8 @@ struct Dispatcher {
     resting: BTreeMap<(Instant, u64), TaskKey>,
     rests: u64,
     running: JoinSet<Delivered>,
+    /// How far the outbox has been read.
+    at: Position,
     /// Positions that were read and not acknowledged; true once they may be.
     open: BTreeMap<Position, bool>,
     /// Tasks that lack an event, with the positions of what was given up.
@@ -107,6 +109,7 @@ impl Dispatcher {
             resting: BTreeMap::new(),
             rests: 0,
             running: JoinSet::new(),
+            at: Position(0),
             open: BTreeMap::new(),
             gaps: HashMap::new(),
             held: BTreeSet::new(),
@@ -115,7 +118,7 @@ impl Dispatcher {
 
     async fn run(&mut self) -> Result<std::convert::Infallible, Error> {
         let group = self.subscriber.group();
-        self.outbox.join(group).await?;
+        self.at = self.outbox.join(group).await?;
         // All of them: a later event of a task must not pass one that is held back.
         for held in self.outbox.held(group, usize::MAX).await? {
             self.take_held(held);
@@ -156,7 +159,7 @@ impl Dispatcher {
             key,
             Waiting {
                 position: held.position,
-                event: held.event,
+                event: Arc::new(held.event),
                 held_since: Some(held.since),
             },
         );
@@ -176,10 +179,8 @@ impl Dispatcher {
             return Ok(true);
         }
         let group = self.subscriber.group();
-        for (position, event) in self.outbox.read(group, WINDOW).await? {
-            if self.open.contains_key(&position) {
-                continue;
-            }
+        for (position, event) in self.outbox.read(self.at, WINDOW - self.open.len()).await? {
+            self.at = position;
             self.open.insert(position, false);
             let key = event.key();
             // Already held back by an earlier life of this process that died before it acknowledged.
@@ -220,7 +221,7 @@ impl Dispatcher {
             let Some(lane) = self.lanes.get_mut(&key) else { continue };
             let Some(head) = lane.waiting.front() else { continue };
             lane.running = true;
-            let mut event = head.event.clone();
+            let mut event = Event::clone(&head.event);
             event.gap = self.gaps.contains_key(&key);
             let subscriber = Arc::clone(&self.subscriber);
             self.running.spawn(async move {

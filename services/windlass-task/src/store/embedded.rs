@@ -2,9 +2,12 @@
 //!
 //! Commits that wait together are made in one transaction and answered after it, so a commit costs a share of one
 //! write to the log. The log is in the operating system's buffer by then, which survives `kill -9`; surviving a
-//! power cut is [`Durability::PowerCut`]. The directory is locked (flock) for as long as the store lives.
+//! power cut is [`Durability::PowerCut`]. The directory is locked (flock) for as long as the store lives, so entries and
+//! events that were committed a moment ago are answered from memory.
 
 mod database;
+mod recent;
+mod tail;
 mod worker;
 
 use std::fs::File;
@@ -14,7 +17,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio::sync::{Notify, mpsc, oneshot};
 
-use self::worker::Request;
+use self::worker::{Request, Told};
 use super::{Commit, Entry, Error, Outcome, TaskStore};
 use crate::catalogue::{Catalogue, Listed};
 use crate::epoch::Generation;
@@ -59,8 +62,7 @@ impl Default for Options {
 #[derive(Clone)]
 pub struct EmbeddedStore {
     requests: mpsc::Sender<Request>,
-    feed: Feed,
-    bell: Arc<Notify>,
+    told: Told,
     generation: Generation,
 }
 
@@ -74,8 +76,13 @@ impl EmbeddedStore {
         let database = database::Database::open(&directory.join("tasks.sqlite3"), options.durability)?;
         let generation = database.generation();
         let (requests, queue) = mpsc::channel(QUEUE_LENGTH);
-        let (feed, bell) = (Feed::new(), Arc::new(Notify::new()));
-        let worker = worker::Worker::new(database, options.clock, feed.clone(), Arc::clone(&bell), lock);
+        let told = Told {
+            feed: Feed::new(),
+            bell: Arc::new(Notify::new()),
+            recent: Arc::default(),
+            tail: Arc::default(),
+        };
+        let worker = worker::Worker::new(database, options.clock, told.clone(), lock);
         std::thread::Builder::new()
             .name("task-store".to_owned())
             .spawn(move || worker.run(queue))
@@ -85,8 +92,7 @@ impl EmbeddedStore {
             })?;
         Ok(Self {
             requests,
-            feed,
-            bell,
+            told,
             generation,
         })
     }
@@ -94,7 +100,7 @@ impl EmbeddedStore {
     /// Where each commit's latest value is told, to listeners in this process.
     #[must_use]
     pub fn feed(&self) -> &Feed {
-        &self.feed
+        &self.told.feed
     }
 
     async fn ask<T>(&self, request: impl FnOnce(oneshot::Sender<Result<T, Error>>) -> Request) -> Result<T, Error> {
@@ -110,6 +116,9 @@ impl EmbeddedStore {
 #[async_trait]
 impl TaskStore for EmbeddedStore {
     async fn load(&self, key: &TaskKey) -> Result<Option<Entry>, Error> {
+        if let Some(entry) = self.told.recent.get(key) {
+            return Ok(Some(Entry::clone(&entry)));
+        }
         self.ask(|reply| Request::Load {
             key: key.clone(),
             reply,
@@ -153,7 +162,7 @@ impl TaskStore for EmbeddedStore {
 
 #[async_trait]
 impl Outbox for EmbeddedStore {
-    async fn join(&self, group: &'static str) -> Result<(), Error> {
+    async fn join(&self, group: &'static str) -> Result<Position, Error> {
         self.ask(|reply| Request::Join { group, reply }).await
     }
 
@@ -161,8 +170,11 @@ impl Outbox for EmbeddedStore {
         self.ask(|reply| Request::Leave { group, reply }).await
     }
 
-    async fn read(&self, group: &'static str, limit: usize) -> Result<Vec<(Position, Event)>, Error> {
-        self.ask(|reply| Request::Read { group, limit, reply }).await
+    async fn read(&self, after: Position, limit: usize) -> Result<Vec<(Position, Arc<Event>)>, Error> {
+        match self.told.tail.after(after, limit) {
+            Some(events) => Ok(events),
+            None => self.ask(|reply| Request::Read { after, limit, reply }).await,
+        }
     }
 
     async fn acknowledge(&self, group: &'static str, through: Position) -> Result<(), Error> {
@@ -188,15 +200,15 @@ impl Outbox for EmbeddedStore {
     }
 
     fn bell(&self) -> Arc<Notify> {
-        Arc::clone(&self.bell)
+        Arc::clone(&self.told.bell)
     }
 }
 
 #[async_trait]
 impl Catalogue for EmbeddedStore {
-    async fn apply(&self, event: &Event) -> Result<(), Error> {
+    async fn apply(&self, events: &[Arc<Event>]) -> Result<(), Error> {
         self.ask(|reply| Request::Catalogue {
-            event: Box::new(event.clone()),
+            events: events.to_vec(),
             reply,
         })
         .await

@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::fs::File;
 use std::path::Path;
+use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
@@ -169,7 +170,8 @@ impl Database {
         Ok(Some(entry))
     }
 
-    pub(super) fn store(&self, entry: &Entry, new: bool) -> Result<(), Error> {
+    /// Writes an entry; answers how long its text is.
+    pub(super) fn store(&self, entry: &Entry, new: bool) -> Result<usize, Error> {
         let key = entry.key();
         let (tenant, id) = (key.tenant.as_str(), key.id.to_string());
         let due = entry.due().map(|due| clamp(due.0));
@@ -189,7 +191,7 @@ impl Database {
                 )?;
             }
         }
-        Ok(())
+        Ok(text.len())
     }
 
     pub(super) fn remove(&self, entry: &Entry) -> Result<(), Error> {
@@ -237,20 +239,24 @@ impl Database {
         )
     }
 
-    pub(super) fn append(&self, event: &Event) -> Result<(), Error> {
+    pub(super) fn append(&self, event: &Event) -> Result<Position, Error> {
         let text = serde_json::to_string(event).map_err(|source| Error::EncodeEntry { source })?;
-        self.run("write to", "INSERT INTO outbox (event) VALUES (?1)", params![text])
-            .map(drop)
+        self.run("write to", "INSERT INTO outbox (event) VALUES (?1)", params![text])?;
+        Ok(Position(self.connection.last_insert_rowid().unsigned_abs()))
     }
 
-    pub(super) fn join(&self, group: &str) -> Result<(), Error> {
+    pub(super) fn join(&self, group: &str) -> Result<Position, Error> {
         // A new group starts with what is still there: at least what the slowest other group has not had.
         self.run(
             "write to",
             "INSERT INTO outbox_group VALUES (?1, 0) ON CONFLICT DO NOTHING",
             params![group],
-        )
-        .map(drop)
+        )?;
+        self.connection
+            .prepare_cached("SELECT acknowledged FROM outbox_group WHERE name = ?1")
+            .and_then(|mut statement| statement.query_row(params![group], |row| row.get::<_, i64>(0)))
+            .map(|position| Position(position.unsigned_abs()))
+            .map_err(failed("read"))
     }
 
     pub(super) fn leave(&self, group: &str) -> Result<(), Error> {
@@ -258,17 +264,16 @@ impl Database {
             .map(drop)
     }
 
-    pub(super) fn read(&self, group: &str, limit: usize) -> Result<Vec<(Position, Event)>, Error> {
+    pub(super) fn read(&self, after: Position, limit: usize) -> Result<Vec<(Position, Arc<Event>)>, Error> {
         let rows = self.collect(
-            "SELECT position, event FROM outbox
-             WHERE position > (SELECT acknowledged FROM outbox_group WHERE name = ?1) ORDER BY position LIMIT ?2",
-            params![group, limit_of(limit)],
+            "SELECT position, event FROM outbox WHERE position > ?1 ORDER BY position LIMIT ?2",
+            params![clamp(after.0), limit_of(limit)],
             |row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?)),
         )?;
         rows.into_iter()
             .map(|(position, text)| {
                 let event = serde_json::from_str(&text).map_err(|source| Error::ReadEvent { source })?;
-                Ok((Position(position.unsigned_abs()), event))
+                Ok((Position(position.unsigned_abs()), Arc::new(event)))
             })
             .collect()
     }

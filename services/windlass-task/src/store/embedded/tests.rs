@@ -62,25 +62,25 @@ async fn what_was_answered_is_in_the_files_before_the_store_is_closed() {
         std::fs::copy(file.path(), copy.path().join(file.file_name())).unwrap();
     }
     let reopened = open(copy.path(), &TestClock::default());
-    reopened.join("all").await.unwrap();
+    let beginning = reopened.join("all").await.unwrap();
     for key in &keys {
         assert!(reopened.load(key).await.unwrap().is_some(), "{key} is lost");
     }
-    assert_eq!(reopened.read("all", 100).await.unwrap().len(), 20);
+    assert_eq!(reopened.read(beginning, 100).await.unwrap().len(), 20);
 }
 
 #[tokio::test]
 async fn an_entry_of_an_unknown_version_is_refused_and_stays_as_it_is() {
     let directory = tempfile::tempdir().unwrap();
-    let creation = creation(Some(10));
-    let key = creation.key.clone();
+    let key = creation(Some(10)).key;
     let store = open(directory.path(), &TestClock::default());
-    store.commit(Commit::create(creation)).await.unwrap();
-
     let path = directory.path().join("tasks.sqlite3");
     let other = rusqlite::Connection::open(&path).unwrap();
     other
-        .execute("UPDATE task SET v = 99, entry = 'of the future'", ())
+        .execute(
+            "INSERT INTO task (tenant, id, v, entry) VALUES (?1, ?2, 99, 'of the future')",
+            [key.tenant.to_string(), key.id.to_string()],
+        )
         .unwrap();
     assert!(matches!(store.load(&key).await, Err(Error::ReadVersion { v: 99, .. })));
     let commit = Commit::present(key.clone(), vec![Change::Terminate]);

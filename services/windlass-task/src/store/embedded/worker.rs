@@ -1,11 +1,14 @@
 //! The thread that owns the database: takes what waits, does it in one transaction, answers after the commit.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::sync::Arc;
 
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::database::Database;
+use super::recent::{Recent, Remembered};
+use super::tail::Tail;
 use crate::catalogue::Listed;
 use crate::change::{Denial, decide};
 use crate::event::{Event, EventType};
@@ -46,16 +49,16 @@ pub(super) enum Request {
     },
     Join {
         group: &'static str,
-        reply: Reply<()>,
+        reply: Reply<Position>,
     },
     Leave {
         group: &'static str,
         reply: Reply<()>,
     },
     Read {
-        group: &'static str,
+        after: Position,
         limit: usize,
-        reply: Reply<Vec<(Position, Event)>>,
+        reply: Reply<Vec<(Position, Arc<Event>)>>,
     },
     Acknowledge {
         group: &'static str,
@@ -79,7 +82,7 @@ pub(super) enum Request {
         reply: Reply<()>,
     },
     Catalogue {
-        event: Box<Event>,
+        events: Vec<Arc<Event>>,
         reply: Reply<()>,
     },
     List {
@@ -97,38 +100,46 @@ type Answer = Box<dyn FnOnce(Result<(), Error>)>;
 pub(super) struct Worker {
     database: Database,
     clock: Arc<dyn Fn() -> UnixMillis + Send + Sync>,
-    feed: Feed,
-    bell: Arc<Notify>,
+    told: Told,
     /// Held, not used: the directory stays locked while the thread lives.
     _lock: File,
+}
+
+/// Who in this process learns of a commit.
+#[derive(Clone)]
+pub(super) struct Told {
+    pub(super) feed: Feed,
+    pub(super) bell: Arc<Notify>,
+    pub(super) recent: Arc<Recent>,
+    pub(super) tail: Arc<Tail>,
 }
 
 /// What a transaction tells the rest of the process once it is committed.
 #[derive(Default)]
 struct Tidings {
     updates: Vec<TaskUpdate>,
-    events: bool,
+    events: Vec<(Position, Arc<Event>)>,
+    /// The entries that it wrote, as it leaves them; `None` for one that it removed.
+    entries: HashMap<TaskKey, Option<Remembered>>,
 }
 
 impl Worker {
     pub(super) fn new(
         database: Database,
         clock: Arc<dyn Fn() -> UnixMillis + Send + Sync>,
-        feed: Feed,
-        bell: Arc<Notify>,
+        told: Told,
         lock: File,
     ) -> Self {
         Self {
             database,
             clock,
-            feed,
-            bell,
+            told,
             _lock: lock,
         }
     }
 
     /// Works until every sender is gone.
-    pub(super) fn run(self, mut queue: mpsc::Receiver<Request>) {
+    pub(super) fn run(mut self, mut queue: mpsc::Receiver<Request>) {
         while let Some(first) = queue.blocking_recv() {
             let mut tidings = Tidings::default();
             let begun = self.database.begin();
@@ -138,19 +149,26 @@ impl Worker {
             {
                 answers.push(self.serve(request, &mut tidings));
             }
-            self.conclude(begun, answers, &tidings);
+            self.conclude(begun, answers, tidings);
         }
     }
 
-    fn conclude(&self, begun: Result<(), Error>, answers: Vec<Answer>, tidings: &Tidings) {
+    fn conclude(&mut self, begun: Result<(), Error>, answers: Vec<Answer>, tidings: Tidings) {
         let committed = begun.and_then(|()| self.database.commit());
         if committed.is_ok() {
-            // Told before the answers leave: whoever has an answer can rely on the feed knowing.
-            for update in &tidings.updates {
-                self.feed.tell(update);
+            // Told before the answers leave: whoever has an answer can rely on everybody else knowing.
+            for (key, entry) in tidings.entries {
+                match entry {
+                    Some(remembered) => self.told.recent.committed(key, remembered),
+                    None => self.told.recent.forget(&key),
+                }
             }
-            if tidings.events {
-                self.bell.notify_waiters();
+            for update in &tidings.updates {
+                self.told.feed.tell(update);
+            }
+            if !tidings.events.is_empty() {
+                self.told.tail.committed(tidings.events);
+                self.told.bell.notify_waiters();
             }
         }
         if let Err(error) = &committed {
@@ -168,14 +186,14 @@ impl Worker {
     fn serve(&self, request: Request, tidings: &mut Tidings) -> Answer {
         let database = &self.database;
         match request {
-            Request::Load { key, reply } => later(database.load(&key), reply),
+            Request::Load { key, reply } => later(self.load(&key, tidings), reply),
             Request::Commit { commit, reply } => later(self.commit(&commit, tidings), reply),
             Request::Resolve { tenant, alias, reply } => later(database.resolve(&tenant, &alias), reply),
             Request::Due { limit, reply } => later(database.due((self.clock)(), limit), reply),
-            Request::Forget { key, reply } => later(self.forget(&key), reply),
+            Request::Forget { key, reply } => later(self.forget(&key, tidings), reply),
             Request::Join { group, reply } => later(database.join(group), reply),
             Request::Leave { group, reply } => later(database.leave(group), reply),
-            Request::Read { group, limit, reply } => later(database.read(group, limit), reply),
+            Request::Read { after, limit, reply } => later(database.read(after, limit), reply),
             Request::Acknowledge { group, through, reply } => later(database.acknowledge(group, through), reply),
             Request::HoldBack { group, position, reply } => {
                 later(database.hold_back(group, position, (self.clock)()), reply)
@@ -187,7 +205,9 @@ impl Worker {
                 lost,
                 reply,
             } => later(database.let_go(group, position, lost), reply),
-            Request::Catalogue { event, reply } => later(self.catalogue(&event), reply),
+            Request::Catalogue { events, reply } => {
+                later(events.iter().try_for_each(|event| self.catalogue(event)), reply)
+            }
             Request::List {
                 tenant,
                 owner,
@@ -198,26 +218,51 @@ impl Worker {
         }
     }
 
-    fn commit(&self, commit: &Commit, tidings: &mut Tidings) -> Result<Outcome, Error> {
-        let current = self.database.load(&commit.key)?;
-        match decide(current.as_ref(), commit, self.database.generation(), (self.clock)()) {
-            Ok(decision) => {
-                self.database.store(&decision.entry, current.is_none())?;
-                for event in &decision.events {
-                    self.database.append(event)?;
-                }
-                tidings.events |= !decision.events.is_empty();
-                tidings.updates.extend(decision.update);
-                Ok(Outcome::Committed(decision.entry))
-            }
-            Err(Denial::Conflict) => Ok(Outcome::Conflict(current)),
-            Err(Denial::Refused(refusal)) => Ok(Outcome::Refused(refusal, current)),
+    /// The entry as it is inside the open transaction.
+    fn current(&self, key: &TaskKey, tidings: &Tidings) -> Result<Option<Arc<Entry>>, Error> {
+        match tidings.entries.get(key) {
+            Some(written) => Ok(written.as_ref().map(|written| Arc::clone(&written.entry))),
+            None => match self.told.recent.get(key) {
+                Some(entry) => Ok(Some(entry)),
+                None => Ok(self.database.load(key)?.map(Arc::new)),
+            },
         }
     }
 
-    fn forget(&self, key: &TaskKey) -> Result<(), Error> {
-        match self.database.load(key)? {
-            Some(entry @ Entry::Gone(_)) if entry.is_forgettable((self.clock)()) => self.database.remove(&entry),
+    fn load(&self, key: &TaskKey, tidings: &Tidings) -> Result<Option<Entry>, Error> {
+        Ok(self.current(key, tidings)?.map(Arc::unwrap_or_clone))
+    }
+
+    fn commit(&self, commit: &Commit, tidings: &mut Tidings) -> Result<Outcome, Error> {
+        let current = self.current(&commit.key, tidings)?;
+        let decided = decide(current.as_deref(), commit, self.database.generation(), (self.clock)());
+        let is_new = current.is_none();
+        let current = || current.map(Arc::unwrap_or_clone);
+        match decided {
+            Ok(decision) => {
+                let bytes = self.database.store(&decision.entry, is_new)?;
+                for event in decision.events {
+                    let position = self.database.append(&event)?;
+                    tidings.events.push((position, Arc::new(event)));
+                }
+                tidings.updates.extend(decision.update);
+                let entry = Arc::new(decision.entry.clone());
+                tidings
+                    .entries
+                    .insert(commit.key.clone(), Some(Remembered { entry, bytes }));
+                Ok(Outcome::Committed(decision.entry))
+            }
+            Err(Denial::Conflict) => Ok(Outcome::Conflict(current())),
+            Err(Denial::Refused(refusal)) => Ok(Outcome::Refused(refusal, current())),
+        }
+    }
+
+    fn forget(&self, key: &TaskKey, tidings: &mut Tidings) -> Result<(), Error> {
+        match self.load(key, tidings)? {
+            Some(entry @ Entry::Gone(_)) if entry.is_forgettable((self.clock)()) => {
+                tidings.entries.insert(key.clone(), None);
+                self.database.remove(&entry)
+            }
             Some(Entry::Gone(_) | Entry::Live(_)) | None => Ok(()),
         }
     }
