@@ -1,6 +1,5 @@
 //! Where the effects of one connection's session are carried out.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use windlass_serve::auth::{TokenError, Verified};
@@ -8,6 +7,7 @@ use windlass_task::UnixMillis;
 
 use crate::channel::ChannelKey;
 use crate::client::{ClientId, Identity};
+use crate::few::BySlot;
 use crate::hub;
 use crate::outbox::Outbox;
 use crate::push::Push;
@@ -22,7 +22,7 @@ pub(crate) struct Desk {
     client: ClientId,
     /// Who the connection is by the request that opened it, if that showed a token.
     shown: Option<Verified>,
-    held: Mutex<HashMap<Slot, Held>>,
+    held: Mutex<BySlot<Held>>,
 }
 
 #[derive(Debug)]
@@ -158,7 +158,7 @@ impl Desk {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Slot, Held>> {
+    fn lock(&self) -> MutexGuard<'_, BySlot<Held>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use tokio::time::{Instant, Sleep};
+use tokio::time::Instant;
 
 use crate::codes::Disconnect;
 use crate::desk::Desk;
@@ -17,6 +17,7 @@ use crate::queue::{Item, Order};
 use crate::session::{Action, Completion, Effect, Session};
 use crate::socket::frame::{self, Opcode};
 use crate::socket::{Message, ReadError};
+use crate::wheel::Alarm;
 
 /// Deliveries are taken from the queue until this many bytes wait to be written. What stays in the queue can still be
 /// conflated or given up; what is here cannot.
@@ -35,7 +36,7 @@ pub(crate) struct Driver<L, S> {
     outbox: Arc<Outbox>,
     effects: VecDeque<Effect>,
     running: Option<Pin<Box<dyn Future<Output = Completion> + Send>>>,
-    timer: Pin<Box<Sleep>>,
+    alarm: Alarm,
     /// Whose turn it is when the client and the queue both have something.
     reads_first: bool,
 }
@@ -66,7 +67,7 @@ enum Ending {
 
 impl<L: Link, S: Session> Driver<L, S> {
     pub(crate) fn new(push: Arc<Push>, link: L, session: S, desk: Arc<Desk>, outbox: Arc<Outbox>) -> Self {
-        let timer = Box::pin(tokio::time::sleep_until(Instant::now()));
+        let alarm = push.wheel().alarm(&outbox);
         let (effects, running) = (VecDeque::new(), None);
         Self {
             push,
@@ -76,14 +77,21 @@ impl<L: Link, S: Session> Driver<L, S> {
             outbox,
             effects,
             running,
-            timer,
+            alarm,
             reads_first: true,
         }
     }
 
     /// Runs until the connection has ended and everything it held is given back.
-    pub(crate) async fn run(mut self) {
+    ///
+    /// Boxed, for the future would hold the value twice; and so is the end, which is not to be had room for while the
+    /// connection lives.
+    pub(crate) async fn run(mut self: Box<Self>) {
         let ending = self.converse().await;
+        Box::pin(self.end(ending)).await;
+    }
+
+    async fn end(mut self: Box<Self>, ending: Ending) {
         let running = self.running.take();
         let desk = Arc::clone(&self.desk);
         let give_back = async move {
@@ -172,9 +180,19 @@ impl<L: Link, S: Session> Driver<L, S> {
         if let Poll::Ready(completion) = self.poll_effect(cx) {
             return Poll::Ready(Event::Completed(completion));
         }
-        if self.poll_timer(cx).is_ready() {
+        let deadline = self.session.deadline().map(Instant::from_std);
+        if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
             return Poll::Ready(Event::Tick);
         }
+        let event = self.poll_either(cx, flushed);
+        if let Some(deadline) = deadline.filter(|_| event.is_pending()) {
+            // After everything that registers this task, so that it cannot go off unheard.
+            self.alarm.set(deadline);
+        }
+        event
+    }
+
+    fn poll_either(&mut self, cx: &mut Context<'_>, flushed: bool) -> Poll<Event> {
         // In turns, so that neither a flood of publications nor one of commands starves the other.
         self.reads_first = !self.reads_first;
         if self.reads_first {
@@ -203,17 +221,6 @@ impl<L: Link, S: Session> Driver<L, S> {
         let completion = std::task::ready!(running.as_mut().poll(cx));
         self.running = None;
         Poll::Ready(completion)
-    }
-
-    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(deadline) = self.session.deadline() else {
-            return Poll::Pending;
-        };
-        let deadline = Instant::from_std(deadline);
-        if self.timer.deadline() != deadline {
-            self.timer.as_mut().reset(deadline);
-        }
-        self.timer.as_mut().poll(cx)
     }
 
     fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Event> {

@@ -20,6 +20,7 @@ mod desk;
 mod driver;
 pub mod emulation;
 pub mod events;
+mod few;
 pub mod heartbeat;
 mod http;
 pub mod hub;
@@ -38,6 +39,7 @@ pub mod session;
 pub mod socket;
 pub mod variant;
 pub mod view;
+mod wheel;
 
 pub use config::{Config, Settings};
 pub use http::{open_router, router};

@@ -62,6 +62,11 @@ impl Outbox {
         self.lock().take()
     }
 
+    /// Wakes the connection's task without putting anything in: it has to look at the time.
+    pub(crate) fn wake(&self) {
+        self.owner.wake();
+    }
+
     fn put(&self, put: impl FnOnce(&mut Queue) -> Put) -> Put {
         let (put, wake) = {
             let mut queue = self.lock();

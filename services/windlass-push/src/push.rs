@@ -21,6 +21,7 @@ use crate::publication::Publication;
 use crate::session::Failure;
 use crate::socket::Message;
 use crate::view::View;
+use crate::wheel::Wheel;
 
 /// How often what is over its time is forgotten.
 const MAINTENANCE: Duration = Duration::from_secs(10);
@@ -35,6 +36,7 @@ pub struct Push {
     interest: Arc<Interest>,
     broker: Box<dyn Broker>,
     connections: Arc<Connections>,
+    wheel: Arc<Wheel>,
     sessions: Arc<Sessions>,
     metrics: Metrics,
 }
@@ -99,6 +101,7 @@ impl Push {
             interest,
             broker: Box::new(broker),
             connections: Arc::default(),
+            wheel: Wheel::new(),
             sessions,
             metrics,
         })
@@ -121,7 +124,8 @@ impl Push {
         self.metrics.register(registry, &self.connections);
     }
 
-    /// Does what nobody asks for: brings tasks' values to their channels, forgets what is over its time, and once
+    /// Does what nobody asks for: brings tasks' values to their channels, lets connections' time pass, forgets what is over its
+    /// time, and once
     /// `shutdown` drains asks every connection to leave. Goes on until it is dropped: who is leaving misses nothing
     /// until it has left.
     pub async fn run(&self, shutdown: Shutdown) {
@@ -129,6 +133,7 @@ impl Push {
             self.bring_values(),
             self.interest.tidy(&self.hub, &*self.broker),
             self.maintain(),
+            self.wheel.turn(),
             self.drain(&shutdown),
         );
     }
@@ -213,6 +218,10 @@ impl Push {
     /// Which node of the deployment this process is.
     pub(crate) fn node(&self) -> NodeId {
         self.broker.node()
+    }
+
+    pub(crate) fn wheel(&self) -> &Arc<Wheel> {
+        &self.wheel
     }
 
     pub(crate) fn metrics(&self) -> &Metrics {

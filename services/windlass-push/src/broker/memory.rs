@@ -17,6 +17,7 @@ use bytes::Bytes;
 use super::{Broker, Error, History, NodeId, Outgoing, PresenceCount, Range, Receiver, Retention};
 use crate::channel::ChannelKey;
 use crate::client::{ClientId, ClientInfo};
+use crate::few;
 use crate::position::StreamPosition;
 use crate::publication::{Message, Publication};
 use streams::Streams;
@@ -52,7 +53,8 @@ pub struct Network {
     streams: Streams,
     clock: Clock,
     nodes: Mutex<HashMap<NodeId, Arc<dyn Receiver>>>,
-    interest: Mutex<HashMap<ChannelKey, BTreeSet<NodeId>>>,
+    /// Who wants a channel: mostly one node, so a list.
+    interest: Mutex<HashMap<ChannelKey, Vec<NodeId>>>,
     presence: Mutex<HashMap<ChannelKey, Present>>,
 }
 
@@ -108,7 +110,7 @@ impl Drop for Memory {
     fn drop(&mut self) {
         lock(&self.network.nodes).remove(&self.node);
         lock(&self.network.interest).retain(|_, nodes| {
-            nodes.remove(&self.node);
+            nodes.retain(|node| *node != self.node);
             !nodes.is_empty()
         });
         lock(&self.network.presence).retain(|_, clients| {
@@ -150,15 +152,19 @@ impl Broker for Memory {
     async fn subscribe(&self, channel: &ChannelKey) -> Result<(), Error> {
         lock(&self.network.interest)
             .entry(channel.clone())
-            .or_default()
-            .insert(self.node);
+            .and_modify(|nodes| {
+                if !nodes.contains(&self.node) {
+                    few::push(nodes, self.node);
+                }
+            })
+            .or_insert_with(|| vec![self.node]);
         Ok(())
     }
 
     async fn unsubscribe(&self, channel: &ChannelKey) -> Result<(), Error> {
         let mut interest = lock(&self.network.interest);
         if let Some(nodes) = interest.get_mut(channel) {
-            nodes.remove(&self.node);
+            nodes.retain(|node| *node != self.node);
             if nodes.is_empty() {
                 interest.remove(channel);
             }

@@ -29,7 +29,7 @@ pub struct Centrifuge {
     /// Commands of the last frame that were not taken yet: never more than one frame's.
     commands: VecDeque<Result<Command, Malformed>>,
     /// An output that waits for the frame before it.
-    next: Option<Output>,
+    next: Option<Box<Output>>,
     /// When it is closed because the server wants to be left: as soon as what the client has asked is answered, at
     /// the latest then. Nothing new is taken.
     leaves: Option<Instant>,
@@ -47,6 +47,10 @@ impl Centrifuge {
             next: None,
             leaves: None,
         }
+    }
+
+    fn take_output(&mut self) -> Option<Output> {
+        self.next.take().map(|next| *next).or_else(|| self.engine.output())
     }
 
     /// Takes the commands that wait, up to one whose effect has to be waited for.
@@ -119,28 +123,31 @@ impl Session for Centrifuge {
     fn action(&mut self) -> Option<Action> {
         let mut replies = Vec::new();
         while replies.len() < FRAME_BYTES {
-            match self.next.take().or_else(|| self.engine.output()) {
+            match self.take_output() {
                 Some(Output::Reply(reply)) => {
                     if self.dialect.codec.encode(&reply, &mut replies).is_err() {
                         // Only a payload of another encoding can have no form in this one, and none is accepted.
                         return Some(Action::Close(Disconnect::ServerError));
                     }
                 }
-                other => {
-                    self.next = other;
+                None => break,
+                Some(output) if replies.is_empty() => return action_of(output),
+                Some(output) => {
+                    self.next = Some(Box::new(output));
                     break;
                 }
             }
         }
-        if !replies.is_empty() {
-            return Some(Action::Write(self.dialect.wrap(&replies)));
-        }
-        match self.next.take()? {
-            Output::Reply(_) => None,
-            Output::Forward(frame) => Some(Action::Write(frame)),
-            Output::Do(effect) => Some(Action::Do(effect)),
-            Output::Note(note) => Some(Action::Note(note)),
-            Output::Close(disconnect) => Some(Action::Close(disconnect)),
-        }
+        (!replies.is_empty()).then(|| Action::Write(self.dialect.wrap(&replies)))
+    }
+}
+
+fn action_of(output: Output) -> Option<Action> {
+    match output {
+        Output::Reply(_) => None,
+        Output::Forward(frame) => Some(Action::Write(frame)),
+        Output::Do(effect) => Some(Action::Do(effect)),
+        Output::Note(note) => Some(Action::Note(note)),
+        Output::Close(disconnect) => Some(Action::Close(disconnect)),
     }
 }

@@ -67,13 +67,13 @@ fn run(buffer: usize, patience: usize) -> (tokio::task::JoinHandle<()>, Arc<Outb
         patience,
         ..Open::default()
     };
-    let driver = Driver::new(
+    let driver = Box::new(Driver::new(
         push,
         Socket::new(server, b"", 1_000),
         session,
         desk,
         Arc::clone(&outbox),
-    );
+    ));
     (tokio::spawn(driver.run()), outbox, client)
 }
 
@@ -85,6 +85,16 @@ fn value(slot: u32, size: usize) -> Delivery {
         end: End::Open,
         frame,
     }
+}
+
+/// What ten thousand idle connections keep ten thousand times. Whoever makes it larger should know.
+#[test]
+fn the_state_of_a_connection_stays_small() {
+    type Real<S> = Driver<Socket<windlass_serve::Socket>, S>;
+    assert!(size_of::<Real<crate::centrifuge::session::Centrifuge>>() <= 640);
+    assert!(size_of::<Real<crate::plain::Plain>>() <= 640);
+    assert!(size_of::<Outbox>() <= 168);
+    assert!(size_of::<Desk>() <= 144);
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::task::Poll;
 
 use axum::Extension;
 use axum::body::Body;
@@ -28,6 +29,7 @@ use crate::push::Push;
 use crate::queue::{Class, End, Item, Slot};
 use crate::session::Failure;
 use crate::variant::Variant;
+use crate::wheel::Alarm;
 
 #[derive(Deserialize)]
 pub(super) struct Token {
@@ -38,6 +40,7 @@ pub(super) struct Token {
 struct Stream {
     push: Arc<Push>,
     outbox: Arc<Outbox>,
+    alarm: Alarm,
     ready: VecDeque<Bytes>,
     revision: u64,
     ended: bool,
@@ -85,6 +88,7 @@ pub(super) async fn stream(
     let ready = encode_publication(&publication).into_iter().collect();
     let state = Stream {
         push: Arc::clone(&push),
+        alarm: push.wheel().alarm(&outbox),
         outbox,
         ready,
         revision,
@@ -122,14 +126,13 @@ impl Stream {
             }
             let beat = Instant::now() + self.push.settings().rhythm.interval;
             let until = self.expires.map_or(beat, |expires| expires.min(beat));
-            let item = tokio::time::timeout_at(until, std::future::poll_fn(|cx| self.outbox.poll_take(cx)));
-            match item.await {
-                Err(_) if self.expires.is_some_and(|expires| Instant::now() >= expires) => return None,
-                Err(_) => return Some(HEARTBEAT),
+            match self.take(until).await {
+                None if self.expires.is_some_and(|expires| Instant::now() >= expires) => return None,
+                None => return Some(HEARTBEAT),
                 // Streams end on drain: a graceful shutdown would wait for them for ever.
-                Ok(Item::Order(_)) => return None,
-                Ok(Item::Overflow(_)) => {}
-                Ok(Item::Delivery(delivery)) => {
+                Some(Item::Order(_)) => return None,
+                Some(Item::Overflow(_)) => {}
+                Some(Item::Delivery(delivery)) => {
                     if let Class::Latest(revision) = delivery.class
                         && revision > self.revision
                     {
@@ -140,6 +143,23 @@ impl Stream {
                 }
             }
         }
+    }
+}
+
+impl Stream {
+    /// The next item; `None` when there is none until then.
+    async fn take(&mut self, until: Instant) -> Option<Item> {
+        std::future::poll_fn(|cx| {
+            if let Poll::Ready(item) = self.outbox.poll_take(cx) {
+                return Poll::Ready(Some(item));
+            }
+            if Instant::now() >= until {
+                return Poll::Ready(None);
+            }
+            self.alarm.set(until);
+            Poll::Pending
+        })
+        .await
     }
 }
 

@@ -149,7 +149,7 @@ fn converse(
         let _place = push.connections().add(&outbox, transport, push.metrics());
         let shown = shown.map(|Extension(shown)| shown);
         let desk = Desk::new(Arc::clone(&push), Arc::clone(&outbox), client, shown);
-        Box::pin(Driver::new(push, link, centrifuge, desk, outbox).run()).await;
+        Box::new(Driver::new(push, link, centrifuge, desk, outbox)).run().await;
     });
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static(media)),

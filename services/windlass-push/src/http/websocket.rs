@@ -16,6 +16,7 @@ use crate::centrifuge::dialect::Dialect;
 use crate::centrifuge::peer::Peer;
 use crate::centrifuge::session::Centrifuge;
 use crate::client::ClientId;
+use crate::config::Settings;
 use crate::desk::Desk;
 use crate::driver::Driver;
 use crate::metrics::Transport;
@@ -45,8 +46,7 @@ pub(super) async fn centrifuge(
     let dialect = Dialect::websocket(codec);
     let client = ClientId::random();
     let peer = Peer::new(client, dialect);
-    let settings = Arc::clone(push.settings());
-    let session = Centrifuge::new(peer, settings, Instant::now().into_std(), jitter());
+    let session = move |settings| Centrifuge::new(peer, settings, Instant::now().into_std(), jitter());
     converse(push, opening, session, client, shown, Transport::Centrifuge);
     Ok(response)
 }
@@ -58,7 +58,7 @@ pub(super) async fn plain(
     request: Request<Body>,
 ) -> Result<Response, Error> {
     let (response, opening) = handshake::accept(request, &[])?;
-    let session = Plain::new(Arc::clone(push.settings()), Instant::now().into_std(), jitter());
+    let session = |settings| Plain::new(settings, Instant::now().into_std(), jitter());
     converse(push, opening, session, ClientId::random(), shown, Transport::Plain);
     Ok(response)
 }
@@ -73,7 +73,7 @@ fn asks_for_protobuf(query: &str) -> bool {
 fn converse<S: Session + 'static>(
     push: Arc<Push>,
     opening: Opening,
-    session: S,
+    session: impl FnOnce(Arc<Settings>) -> S + Send + 'static,
     client: ClientId,
     shown: Option<Extension<Verified>>,
     transport: Transport,
@@ -94,7 +94,9 @@ fn converse<S: Session + 'static>(
             client,
             shown.map(|Extension(shown)| shown),
         );
-        Box::pin(Driver::new(push, socket, session, desk, outbox).run()).await;
+        // Made only now: what is made before is kept by this task twice.
+        let session = session(Arc::clone(push.settings()));
+        Box::new(Driver::new(push, socket, session, desk, outbox)).run().await;
     });
 }
 

@@ -67,6 +67,22 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Socket<Io> {
         })
     }
 
+    /// Writes as much as the connection takes at once.
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let io = Pin::new(&mut self.io);
+        if let (1, Some(frame)) = (self.outgoing.len(), self.outgoing.front()) {
+            // Cheaper for the kernel than a list of one.
+            return io.poll_write(cx, frame);
+        }
+        let mut slices = [IoSlice::new(&[]); FRAMES_A_WRITE];
+        let mut count = 0;
+        for (slice, frame) in slices.iter_mut().zip(&self.outgoing) {
+            *slice = IoSlice::new(frame);
+            count += 1;
+        }
+        io.poll_write_vectored(cx, &slices[..count])
+    }
+
     fn advance(&mut self, mut written: usize) {
         self.outgoing_bytes -= written;
         while let Some(front) = self.outgoing.front_mut() {
@@ -111,13 +127,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Link for Socket<Io> {
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.outgoing.is_empty() {
-            let mut slices = [IoSlice::new(&[]); FRAMES_A_WRITE];
-            let mut count = 0;
-            for (slice, frame) in slices.iter_mut().zip(&self.outgoing) {
-                *slice = IoSlice::new(frame);
-                count += 1;
-            }
-            let written = ready!(Pin::new(&mut self.io).poll_write_vectored(cx, &slices[..count]))?;
+            let written = ready!(self.poll_write(cx))?;
             if written == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }

@@ -1,6 +1,7 @@
 //! The subscriptions of one connection.
 
 use crate::channel::ChannelKey;
+use crate::few;
 use crate::position::StreamPosition;
 use crate::queue::{Delivery, Slot};
 
@@ -66,11 +67,12 @@ impl Subscriptions {
     pub(super) fn start(&mut self, channel: ChannelKey) -> Slot {
         let slot = Slot(self.next);
         self.next += 1;
-        self.list.push(Subscription {
+        let subscription = Subscription {
             slot,
             channel,
             progress: Progress::Starting(Held::default()),
-        });
+        };
+        few::push(&mut self.list, subscription);
         slot
     }
 
