@@ -114,6 +114,14 @@ pub struct Answer {
     pub fields: BTreeMap<String, String>,
 }
 
+impl Answer {
+    /// Whether there is anything to tell.
+    #[must_use]
+    pub fn says(&self) -> bool {
+        self.status.is_some() || !self.body.is_empty() || !self.fields.is_empty()
+    }
+}
+
 /// The record of one upload.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {

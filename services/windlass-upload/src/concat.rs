@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use windlass_task::change::{Change, Refusal};
 use windlass_task::{
-    Commit, Concat, Entry, Expected, Finish, Outcome, Principal, Record, Segment, Status, TaskId, TaskKey,
+    Answer, Commit, Concat, Entry, Expected, Finish, Outcome, Principal, Record, Segment, Status, TaskId, TaskKey,
 };
 
 use crate::creation::New;
@@ -33,7 +33,8 @@ pub(crate) struct Final<'a> {
     pub(crate) header: String,
 }
 
-/// Creates the final upload `new` of the parts at the URLs, joined at once when all are complete.
+/// Creates the final upload `new` of the parts at the URLs, joined at once when all are complete; with what `pre-create`
+/// adds to the answer.
 pub(crate) async fn create_final(
     upload: &Arc<Upload>,
     principal: &Principal,
@@ -41,7 +42,7 @@ pub(crate) async fn create_final(
     Final { urls, header }: Final<'_>,
     host: Option<&str>,
     asked: &Asked,
-) -> Result<Record, Error> {
+) -> Result<(Record, Option<Answer>), Error> {
     let mut parts = Vec::with_capacity(urls.len());
     for (index, url) in urls.iter().enumerate() {
         let part = find_part(upload, principal, url, host).await?;
@@ -53,7 +54,7 @@ pub(crate) async fn create_final(
         header,
     };
     let new = new.living_longer(LIFETIMES).in_concatenation(Some(joined));
-    let record = new.record(asked).await?;
+    let (record, answer) = new.record(asked).await?;
     let distinct: BTreeSet<TaskId> = parts.into_iter().collect();
     for id in distinct {
         let part = TaskKey {
@@ -68,11 +69,10 @@ pub(crate) async fn create_final(
     }
     let joined = join(upload, &key, asked).await?.unwrap_or(record);
     if joined.finish != Finish::VerdictPending {
-        return Ok(joined);
+        return Ok((joined, answer));
     }
-    verdict::ask(upload, &key, asked.clone(), false)
-        .wait(upload, &key)
-        .await
+    let asking = verdict::ask(upload, &key, asked.clone(), false);
+    Ok((asking.wait(upload, &key).await?, answer))
 }
 
 /// A partial upload that the caller may write to, by its URL on this server; `None` when it is no such thing.

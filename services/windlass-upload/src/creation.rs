@@ -121,17 +121,17 @@ impl New {
         Ok((session, answer))
     }
 
-    /// Records it without a body.
+    /// Records it without a body; with what `pre-create` adds to the answer.
     ///
     /// # Errors
     /// As [`New::open`], or that the store does not record it.
-    pub(crate) async fn record(mut self, asked: &Asked) -> Result<Record, Error> {
+    pub(crate) async fn record(mut self, asked: &Asked) -> Result<(Record, Option<Answer>), Error> {
         let upload = self.upload;
-        upload.ask_before_creation(&mut self.creation, asked, None).await?;
+        let answer = upload.ask_before_creation(&mut self.creation, asked, None).await?;
         let manifest = Manifest::of(&self.creation, UnixMillis::now());
         patiently!(upload, upload.storage().write_manifest(&manifest))?;
         match upload.commit(Commit::create(self.creation)).await? {
-            Outcome::Committed(Entry::Live(record)) => Ok(*record),
+            Outcome::Committed(Entry::Live(record)) => Ok((*record, answer)),
             other => Err(failure(other)),
         }
     }

@@ -272,7 +272,11 @@ impl Error {
 
     /// The same failure as a `HEAD` may show it. tus-js-client answers any status but 2xx and 423 by starting again
     /// from zero, so what will pass is always 423 with `Retry-After` (DESIGN section 5).
-    pub(crate) fn on_head(self) -> Response {
+    pub(crate) fn on_head(mut self) -> Response {
+        if let Self::RefuseByHook { answer, .. } = &mut self {
+            // A hook may refuse with a 5xx. That is its word for good, and no reason to come again.
+            answer.status = answer.status.filter(|status| *status < 500);
+        }
         let (status, code, ..) = self.answer();
         if !status.is_server_error() {
             return self.into_response();

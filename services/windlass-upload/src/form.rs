@@ -10,7 +10,7 @@ use axum::body::Body;
 use futures_util::TryStreamExt as _;
 use http::StatusCode;
 use serde::Serialize;
-use windlass_task::{Metadata, Principal, Protocol, TaskId};
+use windlass_task::{Answer, Metadata, Principal, Protocol, TaskId};
 
 use self::bounded::HeaderBudget;
 use crate::append::Piece;
@@ -70,7 +70,7 @@ impl Error {
     }
 }
 
-/// The answer to a form: `{"files":[{"name","taskId","location"}]}`.
+/// The answer to a form: `{"files":[{"name","taskId","location","answer"?}]}`.
 #[derive(Debug, Serialize)]
 pub(crate) struct Receipt {
     files: Vec<ReceivedFile>,
@@ -82,6 +82,9 @@ struct ReceivedFile {
     name: String,
     task_id: TaskId,
     location: String,
+    /// A hook's words on this file: the later hook's, where both have some.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    answer: Option<Box<Answer>>,
 }
 
 /// Whether a request's body is a form.
@@ -148,7 +151,7 @@ async fn take_file(
     let metadata = Metadata::from_pairs(pairs).map_err(|source| Error::KeepMetadata { source })?;
     let new = New::begin(upload, principal, Protocol::Form, None, metadata).await?;
     let (task_id, location) = (new.key().id.clone(), new.location());
-    let (mut session, _) = new.open(asked, None).await?;
+    let (mut session, created) = new.open(asked, None).await?;
     let admission = Admission {
         skip: 0,
         declare: None,
@@ -165,11 +168,12 @@ async fn take_file(
         }
         return Err(error);
     }
-    session.into_record()?;
+    let record = session.into_record()?;
     Ok(ReceivedFile {
         name,
         task_id,
         location,
+        answer: record.answer.or_else(|| created.filter(Answer::says).map(Box::new)),
     })
 }
 

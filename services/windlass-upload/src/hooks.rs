@@ -30,8 +30,15 @@ use crate::location::Target;
 use crate::metrics::Metrics;
 use crate::service::Upload;
 
-/// The wait before the first repetition; it doubles with each.
+/// The wait before the first repetition, less its jitter; it doubles with each.
 const RETRY_MIN: Duration = Duration::from_millis(250);
+
+/// A wait shortened by up to a half: calls that failed together do not come again together. What decides is the call
+/// and not chance, so that a test can have it again.
+fn jittered(wait: Duration, id: &str, left: u32) -> Duration {
+    let sum = crc32c::crc32c_append(crc32c::crc32c(id.as_bytes()), &left.to_le_bytes());
+    wait - wait.mul_f64(f64::from(sum) / f64::from(u32::MAX) / 2.0)
+}
 
 /// The request on whose behalf a hook is called; empty where there is none, or nobody wants to know.
 #[derive(Debug, Clone, Default)]
@@ -117,7 +124,16 @@ impl Hooks {
             // Lost to another thread, it is installed all the same: there is one provider in the workspace.
             let _ = rustls::crypto::ring::default_provider().install_default();
         }
-        let client = reqwest::Client::builder()
+        let mut client = reqwest::Client::builder();
+        if let Some(path) = &settings.ca_file {
+            let pem = std::fs::read(path).map_err(|source| settings::Error::ReadCertificates {
+                path: path.clone(),
+                source,
+            })?;
+            let roots = reqwest::Certificate::from_pem_bundle(&pem).map_err(settings::Error::BuildClient)?;
+            client = client.tls_certs_only(roots);
+        }
+        let client = client
             // A redirected POST would go to a place that nobody configured, and proxies of the environment as well.
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
@@ -156,7 +172,7 @@ impl Hooks {
                         error = &error as &dyn std::error::Error,
                         "hook failed, trying again"
                     );
-                    tokio::time::sleep(wait).await;
+                    tokio::time::sleep(jittered(wait, id, left)).await;
                     wait *= 2;
                 }
                 done => return done,
@@ -248,9 +264,10 @@ impl Upload {
         let mut response = hooks.call(Kind::PreCreate, &id, event, asked).await?;
         let answer = response.answer();
         if response.reject_upload {
+            // Nothing will come after this answer: there is no upload.
             return Err(Error::RefuseByHook {
                 answer: Box::new(answer),
-                ietf: row.map(|row| (row, false)),
+                ietf: row.map(|row| (row, true)),
             });
         }
         if let Some(changes) = response.change_file_info {
@@ -284,10 +301,9 @@ impl Upload {
         let mut response = hooks.call(Kind::PreFinish, &id, event, asked).await?;
         let answer = response.answer();
         let accepted = !response.reject_upload && answer.status.is_none_or(|status| status < 400);
-        let says = !accepted || answer.status.is_some() || !answer.body.is_empty() || !answer.fields.is_empty();
         Ok(Word {
             accepted,
-            answer: says.then(|| Box::new(answer)),
+            answer: (!accepted || answer.says()).then(|| Box::new(answer)),
         })
     }
 

@@ -1,6 +1,7 @@
 //! The `upload.hooks` section: as it is written, and what of it cannot be.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use http::{HeaderName, Uri};
@@ -60,6 +61,9 @@ impl fmt::Debug for Endpoint {
 pub struct Settings {
     /// Where they are POSTed to.
     pub url: Endpoint,
+    /// Certificates (PEM) to trust instead of the system's, for an `https://` URL.
+    #[serde(default)]
+    pub ca_file: Option<PathBuf>,
     /// Which are sent.
     pub events: Vec<Kind>,
     /// How long one call may take.
@@ -126,8 +130,17 @@ pub enum Error {
         /// The name.
         name: String,
     },
+    /// The certificates cannot be read.
+    #[error("upload.hooks.caFile: cannot read {}", path.display())]
+    ReadCertificates {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
     /// The HTTP client cannot be made.
-    #[error("upload.hooks: cannot start the HTTP client")]
+    #[error("upload.hooks: cannot start the HTTP client, or to trust caFile")]
     BuildClient(#[source] reqwest::Error),
 }
 

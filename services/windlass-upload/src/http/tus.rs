@@ -117,8 +117,7 @@ async fn create_upload(
     let (record, answer) = match create.concat {
         Some(Concatenation::Final { urls, header }) => {
             let final_ = concat::Final { urls: &urls, header };
-            let record = concat::create_final(&upload, &principal, new, final_, host.as_deref(), &asked).await?;
-            (record, None)
+            concat::create_final(&upload, &principal, new, final_, host.as_deref(), &asked).await?
         }
         partial => {
             let partial = partial.map(|_| Concat::Partial { adopted_by: Vec::new() });

@@ -3,191 +3,18 @@
 
 #![expect(clippy::unwrap_used, reason = "a test file: what cannot be done is a failed test")]
 
-use std::collections::HashMap;
-use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
+mod https;
+mod support;
+mod verdicts;
+
+use std::process::Command;
 use std::time::Duration;
 
-use axum::extract::State;
-use axum::response::{IntoResponse as _, Response};
-use http::{HeaderMap, StatusCode};
-use reqwest::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
-const PATIENCE: Duration = Duration::from_secs(30);
-
-/// What the receiver does with a kind of hook.
-#[derive(Clone)]
-enum Manner {
-    Say(Value),
-    Fail(u16),
-    Hang,
-}
-
-#[derive(Clone, Default)]
-struct Receiver {
-    manners: Arc<Mutex<HashMap<&'static str, Manner>>>,
-    calls: Arc<Mutex<Vec<(Value, HeaderMap)>>>,
-}
-
-impl Receiver {
-    async fn start() -> (Self, String) {
-        let receiver = Self::default();
-        let app = axum::Router::new().fallback(answer).with_state(receiver.clone());
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}/secret-path", listener.local_addr().unwrap());
-        tokio::spawn(async move { axum::serve(listener, app).await });
-        (receiver, url)
-    }
-
-    fn set(&self, kind: &'static str, manner: Manner) {
-        self.manners.lock().unwrap().insert(kind, manner);
-    }
-
-    fn calls(&self, kind: &str) -> Vec<(Value, HeaderMap)> {
-        let calls = self.calls.lock().unwrap();
-        calls.iter().filter(|(call, _)| call["Type"] == kind).cloned().collect()
-    }
-
-    async fn called(&self, kind: &str, times: usize) -> Vec<(Value, HeaderMap)> {
-        eventually(kind, || Some(self.calls(kind)).filter(|calls| calls.len() >= times)).await
-    }
-}
-
-async fn answer(State(receiver): State<Receiver>, headers: HeaderMap, body: String) -> Response {
-    let call: Value = serde_json::from_str(&body).unwrap();
-    let kind = call["Type"].as_str().unwrap().to_owned();
-    receiver.calls.lock().unwrap().push((call, headers));
-    let manner = receiver.manners.lock().unwrap().get(&*kind).cloned();
-    match manner.unwrap_or(Manner::Say(json!({}))) {
-        Manner::Say(words) => axum::Json(words).into_response(),
-        Manner::Fail(status) => StatusCode::from_u16(status).unwrap().into_response(),
-        Manner::Hang => std::future::pending().await,
-    }
-}
-
-async fn eventually<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        if let Some(found) = found() {
-            return found;
-        }
-        assert!(Instant::now() < deadline, "{what} did not come");
-        sleep(Duration::from_millis(10)).await;
-    }
-}
-
-struct Server {
-    child: Child,
-    folder: TempDir,
-    config: String,
-    url: String,
-    http: reqwest::Client,
-}
-
-impl Server {
-    fn start(hook: &str, more: &str) -> Self {
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let events = "[pre-create, post-create, post-receive, pre-finish, post-finish, pre-terminate, post-terminate]";
-        let config = format!(
-            "upload:\n  hold: 1s\n  checkpoint: 50ms\n  hooks:\n    url: {hook}\n    events: {events}\n    retries: 0\n{more}"
-        );
-        let folder = TempDir::new().unwrap();
-        let (child, url) = spawn(&folder, &config);
-        Self {
-            child,
-            folder,
-            config,
-            url,
-            http: reqwest::Client::builder().no_proxy().build().unwrap(),
-        }
-    }
-
-    fn kill(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-
-    fn restart(&mut self) {
-        (self.child, self.url) = spawn(&self.folder, &self.config);
-    }
-
-    fn log(&self) -> String {
-        std::fs::read_to_string(self.folder.path().join("log")).unwrap()
-    }
-
-    fn tus(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> reqwest::RequestBuilder {
-        let method = Method::from_bytes(method.as_bytes()).unwrap();
-        let mut request = self.http.request(method, format!("{}{path}", self.url));
-        if !headers.iter().any(|(name, _)| name.starts_with("upload-complete")) {
-            request = request.header("tus-resumable", "1.0.0");
-        }
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        request
-    }
-
-    async fn create(&self, headers: &[(&str, &str)]) -> String {
-        let created = self.tus("POST", "/files/", headers).send().await.unwrap();
-        assert_eq!(created.status(), 201, "{:?}", created.text().await);
-        created.headers()["location"].to_str().unwrap().to_owned()
-    }
-
-    fn patch(&self, path: &str, offset: u64, body: &'static str) -> reqwest::RequestBuilder {
-        let offset = offset.to_string();
-        let headers = [
-            ("upload-offset", &*offset),
-            ("content-type", "application/offset+octet-stream"),
-        ];
-        self.tus("PATCH", path, &headers).body(body)
-    }
-
-    async fn offset(&self, path: &str) -> u64 {
-        let head = self.tus("HEAD", path, &[]).send().await.unwrap();
-        assert_eq!(head.status(), 200);
-        head.headers()["upload-offset"].to_str().unwrap().parse().unwrap()
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn spawn(folder: &TempDir, config: &str) -> (Child, String) {
-    let file = folder.path().join("config.yaml");
-    std::fs::write(&file, config).unwrap();
-    let log = std::fs::File::options()
-        .create(true)
-        .append(true)
-        .open(folder.path().join("log"))
-        .unwrap();
-    let mut child = Command::new(env!("CARGO_BIN_EXE_windlass-upload"))
-        .args(["--listen", "127.0.0.1:0", "--data-dir"])
-        .arg(folder.path().join("data"))
-        .arg("--config")
-        .arg(file)
-        .stdout(Stdio::piped())
-        .stderr(log)
-        .spawn()
-        .unwrap();
-    let mut line = String::new();
-    BufReader::new(child.stdout.take().unwrap())
-        .read_line(&mut line)
-        .unwrap();
-    let url = line
-        .trim()
-        .strip_prefix("ready on ")
-        .expect("the ready line")
-        .to_owned();
-    (child, url)
-}
+use support::{Manner, PATIENCE, Receiver, Server};
 
 #[tokio::test]
 async fn a_creation_is_refused_in_the_receivers_words_and_leaves_nothing() {
@@ -543,5 +370,87 @@ fn settings_that_cannot_be_end_the_start() {
         assert_eq!(run.status.code(), Some(2), "{log}");
         assert!(log.contains(says), "{log}");
         assert!(!folder.path().join("data").exists());
+    }
+}
+
+#[tokio::test]
+async fn words_on_a_success_reach_forms_and_final_uploads_too() {
+    let (receiver, hook) = Receiver::start().await;
+    let server = Server::start(&hook, "");
+    let say = |text: &str| Manner::Say(json!({"HTTPResponse": {"Body": text, "Header": {"X-Word": text}}}));
+    receiver.set("pre-create", say("made"));
+    let form = "--b\r\nContent-Disposition: form-data; name=\"f\"; filename=\"a.txt\"\r\n\r\nhello\r\n--b--\r\n";
+    let send = || {
+        let request = server.http.post(format!("{}/files", server.url));
+        request
+            .header("content-type", "multipart/form-data; boundary=b")
+            .body(form)
+    };
+    let receipt: Value = send().send().await.unwrap().json().await.unwrap();
+    assert_eq!(
+        receipt["files"][0]["answer"],
+        json!({"body": "made", "fields": {"X-Word": "made"}})
+    );
+    receiver.set("pre-finish", say("whole"));
+    let receipt: Value = send().send().await.unwrap().json().await.unwrap();
+    assert_eq!(receipt["files"][0]["answer"]["body"], "whole");
+
+    receiver.set("pre-finish", Manner::Say(json!({})));
+    let part = server
+        .create(&[("upload-concat", "partial"), ("upload-length", "5")])
+        .await;
+    assert_eq!(server.patch(&part, 0, "hello").send().await.unwrap().status(), 204);
+    let concat = format!("final;{part}");
+    let joined = server
+        .tus("POST", "/files/", &[("upload-concat", &concat)])
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(
+        (joined.status().as_u16(), &joined.headers()["x-word"]),
+        (201, &"made".parse().unwrap())
+    );
+    assert_eq!(joined.text().await.unwrap(), "made");
+
+    // Without words there is no answer of a hook.
+    receiver.set("pre-create", Manner::Say(json!({})));
+    let receipt: Value = send().send().await.unwrap().json().await.unwrap();
+    assert!(receipt["files"][0].get("answer").is_none(), "{receipt}");
+}
+
+#[tokio::test]
+async fn a_refused_creation_is_final_and_a_refusal_by_5xx_is_no_reason_to_come_again() {
+    let (receiver, hook) = Receiver::start().await;
+    let server = Server::start(&hook, "");
+    receiver.set("pre-create", Manner::Say(json!({"RejectUpload": true})));
+    let headers = [("upload-complete", "?0"), ("upload-length", "5")];
+    let refused = server.tus("POST", "/files/", &headers).send().await.unwrap();
+    assert_eq!(
+        (refused.status().as_u16(), &refused.headers()["upload-complete"]),
+        (400, &"?1".parse().unwrap())
+    );
+    assert!(refused.headers().get("location").is_none());
+
+    receiver.set("pre-create", Manner::Say(json!({})));
+    receiver.set(
+        "pre-finish",
+        Manner::Say(json!({"HTTPResponse": {"StatusCode": 503, "Body": "never"}})),
+    );
+    // An empty upload is judged at its creation, one of deferred length where no byte can be held back.
+    let path = server.create(&[("upload-defer-length", "1")]).await;
+    assert_eq!(server.patch(&path, 0, "hello").send().await.unwrap().status(), 204);
+    let end = server
+        .patch(&path, 5, "")
+        .header("upload-length", "5")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(
+        (end.status().as_u16(), end.text().await.unwrap()),
+        (503, "never".to_owned())
+    );
+    for _ in 0..2 {
+        let head = server.tus("HEAD", &path, &[]).send().await.unwrap();
+        assert_eq!((head.status().as_u16(), head.headers().get("retry-after")), (400, None));
     }
 }
