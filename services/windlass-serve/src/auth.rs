@@ -14,7 +14,7 @@ use axum::extract::{FromRequestParts, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use windlass_task::{Principal, UnixMillis};
 
 use crate::metrics::Metrics;
@@ -22,10 +22,12 @@ use crate::problem::Problem;
 
 mod jwks;
 mod key;
+mod link;
 mod settings;
 mod tokens;
 
 pub use key::Fault as KeyFault;
+pub use link::{Link, LinkError, LinkKey};
 pub use settings::{Error, JwksPlace, KeySource, Settings};
 
 use jwks::{Place, Rotation};
@@ -92,7 +94,17 @@ pub enum Authenticator {
 
 /// Keys and rules by which tokens are verified.
 #[derive(Debug, Clone)]
-pub struct Verifier(Arc<Tokens>);
+pub struct Verifier {
+    tokens: Arc<Tokens>,
+    links: Option<LinkKey>,
+}
+
+/// Why a request is not let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Refusal {
+    Token(TokenError),
+    Link(LinkError),
+}
 
 /// A principal and how long it is one: an extension of each request whose caller is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -108,6 +120,8 @@ pub struct Verified {
 pub enum Caller {
     /// Verified.
     Known(Principal),
+    /// By a signed link, which bounds what may be done besides the rights of its principal.
+    Linked(Box<Link>),
     /// Nobody yet: a path whose protocol carries the token inside, and no `Authorization` header.
     Anonymous,
 }
@@ -135,7 +149,14 @@ impl Authenticator {
             };
         };
         let keys = keys(settings, metrics)?;
-        Ok(Self::Tokens(Verifier(Arc::new(Tokens::new(keys, settings)))))
+        let links = match &settings.link_secret_file {
+            Some(path) => Some(LinkKey::new(&read_secret("auth.linkSecretFile", path)?)),
+            None => None,
+        };
+        Ok(Self::Tokens(Verifier {
+            tokens: Arc::new(Tokens::new(keys, settings)),
+            links,
+        }))
     }
 
     /// By HS256 tokens signed with `secret`, whose length is the caller's concern.
@@ -143,14 +164,17 @@ impl Authenticator {
     pub fn hs256(secret: &[u8]) -> Self {
         let settings = Settings::hs256(std::path::PathBuf::new());
         let keys = Keys::Fixed(Box::new(Key::hs256(secret)));
-        Self::Tokens(Verifier(Arc::new(Tokens::new(keys, &settings))))
+        Self::Tokens(Verifier {
+            tokens: Arc::new(Tokens::new(keys, &settings)),
+            links: None,
+        })
     }
 
     /// Begins to keep keys fresh that change. Must run inside a tokio runtime.
     pub fn start(&self) {
         match self {
             Self::Loopback => {}
-            Self::Tokens(Verifier(tokens)) => tokens.start(),
+            Self::Tokens(verifier) => verifier.tokens.start(),
         }
     }
 
@@ -179,7 +203,7 @@ impl Authenticator {
     pub fn verify_until(&self, token: &str) -> Result<Verified, TokenError> {
         match self {
             Self::Loopback => Ok(Verified::local()),
-            Self::Tokens(Verifier(tokens)) => tokens.verify(token),
+            Self::Tokens(verifier) => verifier.tokens.verify(token),
         }
     }
 
@@ -190,7 +214,7 @@ impl Authenticator {
     pub async fn verify_fresh(&self, token: &str) -> Result<Verified, TokenError> {
         match self {
             Self::Loopback => Ok(Verified::local()),
-            Self::Tokens(Verifier(tokens)) => tokens.verify_fresh(token).await,
+            Self::Tokens(verifier) => verifier.tokens.verify_fresh(token).await,
         }
     }
 
@@ -199,17 +223,61 @@ impl Authenticator {
         router.layer(middleware::from_fn_with_state((self.clone(), metrics), run))
     }
 
-    /// Who calls; none where a path lets them come without a token.
-    async fn call(&self, method: &Method, path: &str, headers: &HeaderMap) -> Result<Option<Verified>, TokenError> {
-        let (tokens, shown) = match self {
-            Self::Loopback => return Ok(Some(Verified::local())),
-            Self::Tokens(Verifier(tokens)) => (tokens, bearer(headers)),
-        };
-        match shown {
-            Ok(token) => tokens.verify_fresh(token).await.map(Some),
-            Err(TokenError::Missing) if demand(method, path) == Demand::Inside => Ok(None),
-            Err(error) => Err(error),
+    /// What the link that a request's target shows permits; none where links are not configured or none is shown.
+    ///
+    /// # Errors
+    /// When a link is shown that is not good.
+    pub fn link(&self, uri: &Uri) -> Result<Option<Link>, LinkError> {
+        match self {
+            Self::Tokens(Verifier { links: Some(key), .. }) => key.verify(uri, UnixMillis::now()),
+            Self::Tokens(Verifier { links: None, .. }) | Self::Loopback => Ok(None),
         }
+    }
+
+    /// Who calls; no principal where a path lets them come without a token.
+    async fn call(
+        &self,
+        method: &Method,
+        uri: &Uri,
+        headers: &HeaderMap,
+    ) -> Result<(Caller, Option<Verified>), Refusal> {
+        if let Some(link) = self.link(uri).map_err(Refusal::Link)? {
+            let verified = link.verified();
+            return Ok((Caller::Linked(Box::new(link)), Some(verified)));
+        }
+        let verified = match self {
+            Self::Loopback => Ok(Verified::local()),
+            Self::Tokens(verifier) => match bearer(headers) {
+                Ok(token) => verifier.tokens.verify_fresh(token).await,
+                Err(TokenError::Missing) if demand(method, uri.path()) == Demand::Inside => {
+                    return Ok((Caller::Anonymous, None));
+                }
+                Err(error) => Err(error),
+            },
+        };
+        let verified = verified.map_err(Refusal::Token)?;
+        Ok((Caller::Known(verified.principal.clone()), Some(verified)))
+    }
+}
+
+impl Refusal {
+    fn code(self) -> &'static str {
+        match self {
+            Self::Token(error) => error.code(),
+            Self::Link(error) => error.code(),
+        }
+    }
+
+    fn answer(self, method: &Method) -> Response {
+        let mut problem = match self {
+            Self::Token(error) => Problem::from(error),
+            Self::Link(error) => Problem::from(error),
+        };
+        if self == Self::Token(TokenError::Unverifiable) && *method == Method::HEAD {
+            // After any other error on HEAD a tus client starts from zero.
+            problem.status = StatusCode::LOCKED;
+        }
+        problem.into_response()
     }
 }
 
@@ -281,7 +349,17 @@ impl Caller {
     pub fn principal(&self) -> Option<&Principal> {
         match self {
             Self::Known(principal) => Some(principal),
+            Self::Linked(link) => Some(&link.principal),
             Self::Anonymous => None,
+        }
+    }
+
+    /// The link, if the caller came by one.
+    #[must_use]
+    pub fn link(&self) -> Option<&Link> {
+        match self {
+            Self::Linked(link) => Some(link),
+            Self::Known(_) | Self::Anonymous => None,
         }
     }
 }
@@ -301,30 +379,22 @@ async fn run(
     next: Next,
 ) -> Response {
     let called = authenticator
-        .call(request.method(), request.uri().path(), request.headers())
+        .call(request.method(), request.uri(), request.headers())
         .await;
     match called {
-        Ok(verified) => {
+        Ok((caller, verified)) => {
             let extensions = request.extensions_mut();
-            match verified {
-                Some(verified) => {
-                    tracing::Span::current().record("tenant", verified.principal.tenant.as_str());
-                    extensions.insert(Caller::Known(verified.principal.clone()));
-                    extensions.insert(verified.principal.clone());
-                    extensions.insert(verified);
-                }
-                None => drop(extensions.insert(Caller::Anonymous)),
+            extensions.insert(caller);
+            if let Some(verified) = verified {
+                tracing::Span::current().record("tenant", verified.principal.tenant.as_str());
+                extensions.insert(verified.principal.clone());
+                extensions.insert(verified);
             }
             next.run(request).await
         }
-        Err(error) => {
-            metrics.auth_failed(error.code());
-            let mut problem = Problem::from(error);
-            if error == TokenError::Unverifiable && request.method() == Method::HEAD {
-                // After any other error on HEAD a tus client starts from zero.
-                problem.status = StatusCode::LOCKED;
-            }
-            problem.into_response()
+        Err(refusal) => {
+            metrics.auth_failed(refusal.code());
+            refusal.answer(request.method())
         }
     }
 }

@@ -209,11 +209,6 @@ impl Session {
         }
     }
 
-    /// The service that it writes for.
-    pub(crate) fn upload(&self) -> Arc<Upload> {
-        Arc::clone(&self.upload)
-    }
-
     /// The digests of the whole, if they were computed with the verdict.
     pub(crate) fn digest(&self) -> Option<&str> {
         self.digest.as_deref()
@@ -325,8 +320,11 @@ impl Session {
 
     /// What a body is told that has more bytes than are admitted.
     fn beyond(&self, admission: Admission) -> Rejection {
-        match (self.record.length.or(admission.declare), self.upload.config.max_size) {
-            (None, Some(limit)) => Rejection::MaxSize { limit },
+        match (self.record.length.or(admission.declare), admission.room) {
+            // The length stays deferred, so it was the largest size that bounded the body.
+            (None, Some(room)) => Rejection::MaxSize {
+                limit: self.record.offset().saturating_add(room),
+            },
             (length, _) => Rejection::BeyondLength {
                 length: length.unwrap_or_default(),
             },

@@ -4,8 +4,10 @@
 //! anybody can know of it; its manifest is durable; its record comes with its first commit.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::HeaderValue;
+use windlass_serve::auth::Link;
 use windlass_task::record::Creation;
 use windlass_task::{
     Answer, Commit, Concat, Entry, Metadata, Outcome, Principal, Protocol, Record, TaskId, TaskKey, UnixMillis,
@@ -14,6 +16,7 @@ use windlass_task::{
 
 use crate::append::Session;
 use crate::error::Error;
+use crate::holder::Hold;
 use crate::hooks::Asked;
 use crate::ietf::Row;
 use crate::location::location;
@@ -25,6 +28,18 @@ pub(crate) struct New {
     upload: Arc<Upload>,
     creation: Creation,
     write_key: Option<WriteKey>,
+    /// What makes its URL usable by whoever holds the link that it is created by.
+    query: Option<String>,
+    /// Held already, where it could be there already.
+    hold: Option<Hold>,
+}
+
+/// What a link's creation finds.
+pub(crate) enum Claim {
+    /// It is the first: nobody else can be it now.
+    Ours(Box<New>),
+    /// The upload is there, and its `Location`: this repeats its creation.
+    Made(Box<Record>, HeaderValue),
 }
 
 impl New {
@@ -63,7 +78,52 @@ impl New {
             upload: Arc::clone(upload),
             creation,
             write_key,
+            query: None,
+            hold: None,
         })
+    }
+
+    /// The one upload that a signed link creates, however often it is used: its id follows from the link.
+    ///
+    /// # Errors
+    /// [`Error::ReuseLink`] when the link has created another upload than this, [`Error::ReachUpload`] when what it has
+    /// created is gone, [`Error::HoldUpload`] while it is being created.
+    pub(crate) async fn by_link(mut self, link: &Link) -> Result<Claim, Error> {
+        let Some(once) = link.once else {
+            // The link of an upload creates none.
+            return Err(Error::UseLink);
+        };
+        self.creation.key.id = TaskId::derived(&self.upload.config.origin, once);
+        self.query = Some(link.query_for(&self.creation.key.id.to_string()));
+        let upload = Arc::clone(&self.upload);
+        let key = &self.creation.key;
+        // Held before it is looked for, it cannot come to be in between.
+        let hold = upload.holders.try_hold(key);
+        match (patiently!(upload, upload.store().load(key))?, hold) {
+            (Some(Entry::Gone(tombstone)), _) => Err(Error::ReachUpload { cause: tombstone.cause }),
+            (Some(Entry::Live(record)), _) if self.is_repeated(&record) => {
+                Ok(Claim::Made(record, self.location_field()))
+            }
+            (Some(Entry::Live(_)), _) => Err(Error::ReuseLink),
+            (None, None) => Err(Error::HoldUpload {
+                retry_after: Duration::from_secs(1),
+            }),
+            (None, hold @ Some(_)) => {
+                // What a process left that died before the record: a random id is never met again, this one is.
+                patiently!(upload, upload.storage().remove(key, &[], self.creation.token.epoch))?;
+                self.hold = hold;
+                Ok(Claim::Ours(Box::new(self)))
+            }
+        }
+    }
+
+    /// Whether what is there is what would be created: the same protocol, and nothing said differently of the file.
+    fn is_repeated(&self, record: &Record) -> bool {
+        let wanted = &self.creation;
+        let same_length = wanted.length.is_none() || record.length.is_none() || wanted.length == record.length;
+        // A hook may have changed what the client said.
+        let same_file = self.upload.hooks.is_some() || wanted.metadata == record.metadata;
+        record.protocol == wanted.protocol && same_length && same_file
     }
 
     /// The digests that the whole must have, a `Repr-Digest` field value.
@@ -91,11 +151,15 @@ impl New {
 
     /// Its URL, to be given out only once it is recorded.
     pub(crate) fn location(&self) -> String {
-        location(
+        let location = location(
             self.upload.config.public_url.as_deref(),
             &self.creation.key,
             self.write_key.as_ref(),
-        )
+        );
+        match &self.query {
+            Some(query) => format!("{location}?{query}"),
+            None => location,
+        }
     }
 
     /// The same as a `Location` field.
@@ -114,7 +178,7 @@ impl New {
         row: Option<&'static Row>,
     ) -> Result<(Session, Option<Answer>), Error> {
         let answer = self.upload.ask_before_creation(&mut self.creation, asked, row).await?;
-        let hold = self.upload.holders.try_hold(&self.creation.key);
+        let hold = self.hold.or_else(|| self.upload.holders.try_hold(&self.creation.key));
         let hold = hold.ok_or(Error::FindUpload)?;
         let mut session = Session::create(self.upload, hold, self.creation).await?;
         session.on_behalf_of(asked);

@@ -49,6 +49,12 @@ pub enum Error {
     /// The caller is known but has no right to upload.
     #[error("the token gives no right to upload")]
     Permit,
+    /// A signed link does not permit this.
+    #[error("a signed link creates one upload by tus or the IETF protocol; forms and concatenations need a token")]
+    UseLink,
+    /// A signed link has created an upload already, and this would be another.
+    #[error("the link has created another upload already")]
+    ReuseLink,
     /// Another client is sending the upload, and keeps it.
     #[error("another client is sending this upload")]
     HoldUpload {
@@ -143,6 +149,8 @@ impl Error {
             | Self::AwaitTakeOver
             | Self::ReachUpload { .. }
             | Self::Permit
+            | Self::UseLink
+            | Self::ReuseLink
             | Self::HoldUpload { .. }
             | Self::KeepUpload { .. }
             | Self::RefuseByHook { .. }
@@ -200,6 +208,8 @@ impl Error {
             } => (StatusCode::GONE, "upload_terminated", None, None),
             Self::ReachUpload { cause: Cause::Expired } => (StatusCode::GONE, "upload_expired", None, None),
             Self::Permit => (StatusCode::FORBIDDEN, "upload_not_permitted", None, None),
+            Self::UseLink => (StatusCode::FORBIDDEN, "link_not_permitted", None, None),
+            Self::ReuseLink => (StatusCode::CONFLICT, "link_used", None, None),
             Self::HoldUpload { retry_after } => (StatusCode::LOCKED, "upload_contended", None, Some(*retry_after)),
             Self::KeepUpload { offset } => (StatusCode::LOCKED, "upload_taken_over", Some(*offset), Some(RETRY_SOON)),
             Self::RefuseByHook { .. } | Self::StopByHook { .. } => {

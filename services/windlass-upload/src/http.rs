@@ -15,6 +15,7 @@ use futures_util::{Stream, StreamExt as _};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use http_body_util::BodyStream;
 use windlass_serve::Caller;
+use windlass_serve::auth::Link;
 use windlass_task::{Principal, Right};
 
 use crate::append::Piece;
@@ -125,6 +126,9 @@ async fn create_uploads(upload: Arc<Upload>, caller: Caller, request: Request) -
         .unwrap_or("");
     let is_tus = parts.headers.contains_key(response::TUS_RESUMABLE);
     if method == Method::POST && !is_tus && form::is_form(content_type) {
+        if caller.link().is_some() {
+            return Err(Error::UseLink);
+        }
         let principal = permitted(&caller)?;
         let content_type = content_type.to_owned();
         let work = form::take(Arc::clone(&upload), principal, content_type, asked, body);
@@ -164,6 +168,15 @@ async fn use_upload(upload: Arc<Upload>, target: Option<Target>, caller: Caller,
 fn is_ietf(method: &Method, headers: &HeaderMap) -> bool {
     let marked = crate::ietf::is_spoken(headers) || matches!(*method, Method::HEAD | Method::DELETE | Method::PATCH);
     marked && !headers.contains_key(response::TUS_RESUMABLE) && *method != Method::OPTIONS
+}
+
+/// Who creates an upload, and within which bounds.
+struct Creator {
+    principal: Principal,
+    /// The signed link by which it came.
+    link: Option<Link>,
+    /// The largest upload, bytes.
+    max_size: Option<u64>,
 }
 
 fn permitted(caller: &Caller) -> Result<Principal, Error> {

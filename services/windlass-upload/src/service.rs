@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use prometheus_client::registry::Registry;
 use tokio::time::Instant;
-use windlass_serve::{Shutdown, Tracker};
+use windlass_serve::{Caller, Shutdown, Tracker};
 use windlass_task::{
     Alias, Catalogue, Commit, Entry, Feed, Outbox, Outcome, Principal, Record, Right, TaskId, TaskKey, TaskStore,
     Tenant, Token,
@@ -138,6 +138,12 @@ impl Upload {
             }
         };
         tokio::join!(upkeep::run(&self), listen::run(&self), sweep);
+    }
+
+    /// The largest upload that this caller may make, bytes.
+    pub(crate) fn max_size(&self, caller: &Caller) -> Option<u64> {
+        let by_link = caller.link().and_then(|link| link.max_bytes);
+        [self.config.max_size, by_link].into_iter().flatten().min()
     }
 
     pub(crate) fn store(&self) -> &dyn TaskStore {

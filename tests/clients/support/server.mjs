@@ -36,7 +36,7 @@ export class Server {
     this.#environment = environment;
   }
 
-  /** `http://127.0.0.1:PORT`. */
+  /** `http://127.0.0.1:PORT`, or `https` where its configuration says so. */
   origin;
 
   get webSocketOrigin() {
@@ -70,7 +70,7 @@ export class Server {
       let output = '';
       child.stdout.setEncoding('utf8').on('data', (text) => {
         output += text;
-        const ready = output.match(/^ready on (http:\/\/\S+)\n/);
+        const ready = output.match(/^ready on (https?:\/\/\S+)\n/);
         if (ready) {
           clearTimeout(timer);
           resolve(ready[1]);

@@ -152,9 +152,14 @@ fn headers(values: &[&str]) -> HeaderMap {
 #[tokio::test]
 async fn only_paths_that_carry_tokens_inside_may_come_without_one() {
     let authenticator = authenticator();
-    let call = async |method: Method, path| authenticator.call(&method, path, &HeaderMap::new()).await;
+    let call = async |method: Method, path: &'static str| {
+        let called = authenticator
+            .call(&method, &Uri::from_static(path), &HeaderMap::new())
+            .await;
+        called.map(|(caller, _)| caller)
+    };
     for path in ["/ws", "/events/x", "/connection/websocket", "/connection/sse"] {
-        assert_eq!(call(Method::GET, path).await, Ok(None), "{path}");
+        assert_eq!(call(Method::GET, path).await, Ok(Caller::Anonymous), "{path}");
     }
     for path in [
         "/files",
@@ -168,18 +173,20 @@ async fn only_paths_that_carry_tokens_inside_may_come_without_one() {
         "/",
         "//ws",
     ] {
-        assert_eq!(call(Method::GET, path).await, Err(TokenError::Missing), "{path}");
+        assert_eq!(
+            call(Method::GET, path).await,
+            Err(Refusal::Token(TokenError::Missing)),
+            "{path}"
+        );
     }
-    assert_eq!(call(Method::OPTIONS, "/files").await, Ok(None));
+    assert_eq!(call(Method::OPTIONS, "/files").await, Ok(Caller::Anonymous));
     assert_eq!(
         Authenticator::Loopback
-            .call(&Method::GET, "/files", &headers(&["Basic x"]))
+            .call(&Method::GET, &Uri::from_static("/files"), &headers(&["Basic x"]))
             .await
-            .unwrap(),
-        Some(Verified {
-            principal: Principal::local(),
-            expires: None
-        })
+            .unwrap()
+            .0,
+        Caller::Known(Principal::local())
     );
 }
 
@@ -188,8 +195,14 @@ async fn a_token_that_is_shown_is_verified_on_every_path() {
     let authenticator = authenticator();
     let good = format!("bEaReR {}", sign(&json!({"sub": "ann", "exp": later()})));
     for path in ["/files", "/ws"] {
-        let call = async |values: &[&str]| authenticator.call(&Method::GET, path, &headers(values)).await;
-        assert!(matches!(call(&[&good]).await, Ok(Some(_))), "{path}");
+        let call = async |values: &[&str]| {
+            let uri = Uri::from_static(path);
+            authenticator.call(&Method::GET, &uri, &headers(values)).await
+        };
+        assert!(
+            matches!(call(&[&good]).await, Ok((Caller::Known(_), Some(_)))),
+            "{path}"
+        );
         for bad in [
             "",
             "Bearer",
@@ -200,12 +213,12 @@ async fn a_token_that_is_shown_is_verified_on_every_path() {
             "Bearer \u{e9}",
         ] {
             assert!(
-                matches!(call(&[bad]).await, Err(TokenError::Invalid(_))),
+                matches!(call(&[bad]).await, Err(Refusal::Token(TokenError::Invalid(_)))),
                 "{path} {bad}"
             );
         }
         assert!(
-            matches!(call(&[&good, &good]).await, Err(TokenError::Invalid(_))),
+            matches!(call(&[&good, &good]).await, Err(Refusal::Token(TokenError::Invalid(_)))),
             "{path} twice"
         );
     }

@@ -9,9 +9,9 @@ use http::{HeaderMap, Method, StatusCode, header};
 use windlass_serve::Caller;
 use windlass_task::{Principal, Protocol, Record, Status, UnixMillis};
 
-use super::{OtherProtocol, apart, permitted, pieces};
+use super::{Creator, OtherProtocol, apart, permitted, pieces};
 use crate::append::{Check, Session};
-use crate::creation::New;
+use crate::creation::{Claim, New};
 use crate::digest::{Expected, Hasher};
 use crate::download;
 use crate::error::{Error, decorate};
@@ -44,12 +44,17 @@ pub(super) async fn create(
         headers: &parts.headers,
         names_upload: false,
     };
-    match ietf::parse(head, row, upload.config.max_size).map_err(refused(row))? {
+    let max_size = upload.max_size(&caller);
+    match ietf::parse(head, row, max_size).map_err(refused(row))? {
         Command::Create(create) => {
-            let principal = permitted(&caller)?;
+            let creator = Creator {
+                principal: permitted(&caller)?,
+                link: caller.link().cloned(),
+                max_size,
+            };
             apart(
                 &upload,
-                create_upload(Arc::clone(&upload), principal, create, row, asked, body),
+                create_upload(Arc::clone(&upload), creator, create, row, asked, body),
             )
             .await
         }
@@ -74,19 +79,28 @@ pub(super) async fn act(
         headers: &parts.headers,
         names_upload: true,
     };
-    let command = match ietf::parse(head, row, upload.config.max_size) {
+    let max_size = upload.max_size(&caller);
+    let command = match ietf::parse(head, row, max_size) {
         Ok(command) => command,
         Err(rejection) => return Err(of_its_own_protocol(&upload, &principal, &target, refused(row)(rejection)).await),
     };
     match command {
         Command::Retrieve => {
-            let work = retrieve(Arc::clone(&upload), principal, target, row);
+            let work = retrieve(Arc::clone(&upload), principal, target, Terms { row, max_size });
             Ok(respond(StatusCode::NO_CONTENT, apart(&upload, work).await?))
         }
         Command::Append(append) => {
             apart(
                 &upload,
-                append_body(Arc::clone(&upload), principal, target, append, row, asked, body),
+                append_body(
+                    Arc::clone(&upload),
+                    principal,
+                    target,
+                    append,
+                    Terms { row, max_size },
+                    asked,
+                    body,
+                ),
             )
             .await
         }
@@ -109,11 +123,14 @@ pub(super) async fn get(
     headers: &HeaderMap,
 ) -> Result<Response, Error> {
     let principal = permitted(caller)?;
-    let row = Row::of(headers);
+    let terms = Terms {
+        row: Row::of(headers),
+        max_size: upload.max_size(caller),
+    };
     let read = read(Arc::clone(upload), principal, target.clone());
     match apart(upload, read).await? {
         Readable::Finished(record) => download::answer(upload, &record, headers).await,
-        Readable::Unfinished(record) => Ok(respond(StatusCode::NO_CONTENT, standing(upload, &record, row))),
+        Readable::Unfinished(record) => Ok(respond(StatusCode::NO_CONTENT, terms.standing(&record))),
         Readable::Not => Err(Error::Download),
     }
 }
@@ -140,13 +157,34 @@ async fn read(upload: Arc<Upload>, principal: Principal, target: Target) -> Resu
 
 async fn create_upload(
     upload: Arc<Upload>,
-    principal: Principal,
+    creator: Creator,
     create: Create,
     row: &'static Row,
     asked: Asked,
     body: Body,
 ) -> Result<Response, Error> {
-    let new = New::begin(&upload, &principal, Protocol::Ietf, create.length, create.metadata).await?;
+    let terms = Terms {
+        row,
+        max_size: creator.max_size,
+    };
+    let mut new = New::begin(
+        &upload,
+        &creator.principal,
+        Protocol::Ietf,
+        create.length,
+        create.metadata,
+    )
+    .await?;
+    if let Some(link) = &creator.link {
+        new = match new.by_link(link).await? {
+            Claim::Ours(new) => *new,
+            Claim::Made(record, location) => {
+                let mut headers = terms.standing(&record);
+                headers.insert(header::LOCATION, location);
+                return Ok(respond(StatusCode::CREATED, headers));
+            }
+        };
+    }
     let new = new.demanding(create.digests.representation);
     let location = new.location_field();
     let (session, answer) = new.open(&asked, Some(row)).await?;
@@ -154,10 +192,10 @@ async fn create_upload(
         complete: create.complete,
         content: create.digests.content,
         wanted: create.digests.wanted,
-        row,
+        terms,
     };
     let admission = Admission {
-        room: create.length.or(upload.config.max_size),
+        room: create.length.or(terms.max_size),
         ..ANY_BODY
     };
     let (mut headers, worded) = turn.take(session, admission, body).await?;
@@ -171,18 +209,19 @@ async fn append_body(
     principal: Principal,
     target: Target,
     append: Append,
-    row: &'static Row,
+    terms: Terms,
     asked: Asked,
     body: Body,
 ) -> Result<Response, Error> {
+    let row = terms.row;
     if upload.parts.shutdown.is_draining() {
         return Err(Error::Drain);
     }
     let (hold, record) = hold_own(&upload, &principal, &target).await?;
-    let admission = match ietf::admit_append(&record, &append, upload.config.max_size) {
+    let admission = match ietf::admit_append(&record, &append, terms.max_size) {
         Ok(Admitted::Take(admission)) => admission,
         Ok(Admitted::Replay) => {
-            let response = respond(StatusCode::NO_CONTENT, standing(&upload, &record, row));
+            let response = respond(StatusCode::NO_CONTENT, terms.standing(&record));
             return Ok(decorate(response, record.answer.as_deref()));
         }
         Err(Rejection::Failed { .. }) => return Err(Error::refused(&record, Some(row))),
@@ -203,7 +242,7 @@ async fn append_body(
         complete: append.complete,
         content: append.digests.content,
         wanted: append.digests.wanted,
-        row,
+        terms,
     };
     let status = if row.append_creates && !append.complete {
         StatusCode::CREATED
@@ -214,6 +253,20 @@ async fn append_body(
     Ok(decorate(respond(status, headers), worded.as_deref()))
 }
 
+/// By which version of the protocol a request is answered, and the largest upload that its sender may make.
+#[derive(Clone, Copy)]
+struct Terms {
+    row: &'static Row,
+    max_size: Option<u64>,
+}
+
+impl Terms {
+    /// Where an upload stands, in this version's fields.
+    fn standing(self, record: &Record) -> HeaderMap {
+        response::standing(record, self.row, self.max_size, UnixMillis::now())
+    }
+}
+
 /// One request's body into one upload.
 struct Turn {
     /// Whether it is the last.
@@ -222,12 +275,12 @@ struct Turn {
     content: Vec<Expected>,
     /// Whether the whole upload's digest is wanted.
     wanted: bool,
-    row: &'static Row,
+    terms: Terms,
 }
 
 impl Turn {
     async fn take(self, mut session: Session, admission: Admission, body: Body) -> Result<Taken, Error> {
-        let row = self.row;
+        let row = self.terms.row;
         if self.complete {
             session.want_digest(self.wanted);
         } else if !row.length_ends {
@@ -253,7 +306,7 @@ impl Turn {
             }
             None | Some(_) => {}
         }
-        let (digest, upload) = (session.digest().map(str::to_owned), session.upload());
+        let digest = session.digest().map(str::to_owned);
         let record = session.into_record().map_err(|error| match error {
             Error::Reject(tus::Rejection::Failed { reason }) => refused(row)(Rejection::Failed { reason }),
             Error::RefuseByHook { answer, .. } => Error::RefuseByHook {
@@ -262,7 +315,7 @@ impl Turn {
             },
             other => other,
         })?;
-        let mut headers = standing(&upload, &record, row);
+        let mut headers = self.terms.standing(&record);
         if let Some(digest) = digest {
             headers.insert(response::REPR_DIGEST, digest.try_into().expect("base64 is ASCII"));
         }
@@ -273,15 +326,10 @@ impl Turn {
 /// The fields of an answer, and what a hook adds to it.
 type Taken = (HeaderMap, Option<Box<windlass_task::Answer>>);
 
-async fn retrieve(
-    upload: Arc<Upload>,
-    principal: Principal,
-    target: Target,
-    row: &'static Row,
-) -> Result<HeaderMap, Error> {
+async fn retrieve(upload: Arc<Upload>, principal: Principal, target: Target, terms: Terms) -> Result<HeaderMap, Error> {
     let (hold, record) = hold_own(&upload, &principal, &target).await?;
     drop(hold);
-    Ok(standing(&upload, &record, row))
+    Ok(terms.standing(&record))
 }
 
 async fn cancel(upload: Arc<Upload>, principal: Principal, target: Target) -> Result<(), Error> {
@@ -319,10 +367,6 @@ async fn of_its_own_protocol(upload: &Upload, principal: &Principal, target: &Ta
         Ok(()) => error,
         Err(other) => other,
     }
-}
-
-fn standing(upload: &Upload, record: &Record, row: &Row) -> HeaderMap {
-    response::standing(record, row, upload.config.max_size, UnixMillis::now())
 }
 
 fn respond(status: StatusCode, headers: HeaderMap) -> Response {

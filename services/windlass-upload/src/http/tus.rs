@@ -4,16 +4,16 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, Method, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use http_body::Body as _;
 use windlass_serve::Caller;
 use windlass_task::change::Change;
 use windlass_task::{Commit, Concat, Entry, Outcome, Principal, Protocol, Record};
 
-use super::{apart, permitted, pieces};
+use super::{Creator, apart, permitted, pieces};
 use crate::append::{self, Check, Session};
 use crate::concat;
-use crate::creation::New;
+use crate::creation::{Claim, New};
 use crate::error::{Error, decorate};
 use crate::hooks::Asked;
 use crate::location::Target;
@@ -38,17 +38,22 @@ pub(super) async fn create(
         names_upload: false,
         has_body: !body.is_end_stream(),
     };
-    match tus::parse(head, upload.config.max_size)? {
-        Command::Describe => Ok(describe(&upload)),
+    let max_size = upload.max_size(&caller);
+    match tus::parse(head, max_size)? {
+        Command::Describe => Ok(describe(max_size)),
         Command::Create(create) => {
-            let principal = permitted(&caller)?;
+            let creator = Creator {
+                principal: permitted(&caller)?,
+                link: caller.link().cloned(),
+                max_size,
+            };
             let host = headers
                 .get(header::HOST)
                 .and_then(|host| host.to_str().ok())
                 .map(str::to_owned);
             apart(
                 &upload,
-                create_upload(Arc::clone(&upload), principal, create, host, asked, body),
+                create_upload(Arc::clone(&upload), creator, create, host, asked, body),
             )
             .await
         }
@@ -72,9 +77,10 @@ pub(super) async fn act(
         names_upload: true,
         has_body: !body.is_end_stream(),
     };
-    let command = tus::parse(head, upload.config.max_size)?;
+    let max_size = upload.max_size(&caller);
+    let command = tus::parse(head, max_size)?;
     if command == Command::Describe {
-        return Ok(describe(&upload));
+        return Ok(describe(max_size));
     }
     let principal = permitted(&caller)?;
     match command {
@@ -83,9 +89,10 @@ pub(super) async fn act(
             Ok((StatusCode::OK, response::retrieve(&record)).into_response())
         }
         Command::Append(append) => {
+            let appended = Appended { append, max_size };
             let record = apart(
                 &upload,
-                append_body(Arc::clone(&upload), principal, target, append, asked, body),
+                append_body(Arc::clone(&upload), principal, target, appended, asked, body),
             )
             .await?;
             let response = (StatusCode::NO_CONTENT, response::progress(&record)).into_response();
@@ -100,24 +107,40 @@ pub(super) async fn act(
     }
 }
 
-fn describe(upload: &Upload) -> Response {
-    (StatusCode::NO_CONTENT, response::describe(upload.config.max_size)).into_response()
+fn describe(max_size: Option<u64>) -> Response {
+    (StatusCode::NO_CONTENT, response::describe(max_size)).into_response()
+}
+
+/// An append, and how large its upload may become.
+struct Appended {
+    append: Append,
+    max_size: Option<u64>,
 }
 
 async fn create_upload(
     upload: Arc<Upload>,
-    principal: Principal,
+    creator: Creator,
     create: Create,
     host: Option<String>,
     asked: Asked,
     body: Body,
 ) -> Result<Response, Error> {
-    let new = New::begin(&upload, &principal, Protocol::Tus, create.length, create.metadata).await?;
+    let principal = &creator.principal;
+    let mut new = New::begin(&upload, principal, Protocol::Tus, create.length, create.metadata).await?;
+    if let Some(link) = &creator.link {
+        if create.concat.is_some() {
+            return Err(Error::UseLink);
+        }
+        new = match new.by_link(link).await? {
+            Claim::Ours(new) => *new,
+            Claim::Made(record, location) => return Ok(created(&record, location, create.with_body)),
+        };
+    }
     let location = new.location_field();
     let (record, answer) = match create.concat {
         Some(Concatenation::Final { urls, header }) => {
             let final_ = concat::Final { urls: &urls, header };
-            concat::create_final(&upload, &principal, new, final_, host.as_deref(), &asked).await?
+            concat::create_final(&upload, principal, new, final_, host.as_deref(), &asked).await?
         }
         partial => {
             let partial = partial.map(|_| Concat::Partial { adopted_by: Vec::new() });
@@ -125,19 +148,24 @@ async fn create_upload(
             let admission = Admission {
                 skip: 0,
                 declare: None,
-                room: create.length.or(upload.config.max_size),
+                room: create.length.or(creator.max_size),
             };
             session.take(pieces(body), admission, check(create.checksum)).await?;
             (session.into_record()?, answer)
         }
     };
-    let mut headers = response::progress(&record);
-    if !create.with_body {
+    let response = decorate(created(&record, location, create.with_body), answer.as_ref());
+    Ok(decorate(response, record.answer.as_deref()))
+}
+
+/// The answer to a creation, the first as each that repeats it.
+fn created(record: &Record, location: HeaderValue, with_body: bool) -> Response {
+    let mut headers = response::progress(record);
+    if !with_body {
         headers.remove(response::UPLOAD_OFFSET);
     }
     headers.insert(header::LOCATION, location);
-    let response = decorate((StatusCode::CREATED, headers).into_response(), answer.as_ref());
-    Ok(decorate(response, record.answer.as_deref()))
+    (StatusCode::CREATED, headers).into_response()
 }
 
 async fn retrieve(upload: Arc<Upload>, principal: Principal, target: Target, asked: Asked) -> Result<Record, Error> {
@@ -155,7 +183,7 @@ async fn append_body(
     upload: Arc<Upload>,
     principal: Principal,
     target: Target,
-    append: Append,
+    Appended { append, max_size }: Appended,
     asked: Asked,
     body: Body,
 ) -> Result<Record, Error> {
@@ -163,7 +191,7 @@ async fn append_body(
         return Err(Error::Drain);
     }
     let (hold, record) = upload.hold(&principal, &target).await?;
-    let admission = match tus::admit_append(&record, &append, upload.config.max_size) {
+    let admission = match tus::admit_append(&record, &append, max_size) {
         Err(Rejection::Failed { .. }) => return Err(Error::refused(&record, None)),
         admission => admission?,
     };

@@ -11,6 +11,7 @@ mod garbage;
 mod kill;
 mod lifecycle;
 mod limits;
+mod links;
 mod paths;
 mod storm;
 mod takeover;
