@@ -1,5 +1,6 @@
 //! HTTP/1.1 byte by byte: what a client library would never send, and cuts where it would never cut.
 
+pub mod http2;
 mod request;
 mod response;
 mod sending;

@@ -3,6 +3,7 @@
 mod auth;
 mod bad_input;
 mod churn;
+mod cuts;
 mod drain;
 mod forms;
 mod framing;
