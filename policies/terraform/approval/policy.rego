@@ -11,7 +11,7 @@ import data.windlass.lib.violation
 deny contains violation.because(
 	"approval-missing", "plan",
 	"nobody has approved this plan",
-	"have somebody who is not the author run terraform/gates/approve on the plan's folder",
+	"have somebody who is not the author run terraform/gate approve ROOT",
 ) if {
 	input.stage != "review"
 	not is_object(input.approval)

@@ -12,7 +12,7 @@ import data.windlass.lib.violation
 deny contains violation.because(
 	"stateful-deletion", change.address,
 	sprintf("the plan %s it, and what it holds is gone", [verb(change)]),
-	sprintf("keep it, or have somebody else approve exactly this: terraform/gates/approve --destroy %s", [change.address]),
+	sprintf("keep it, or have somebody else approve exactly this: terraform/gate approve --destroy %s", [change.address]),
 ) if {
 	some change in plan.destroyed
 	change.type in stateful.types

@@ -7,6 +7,8 @@ import data.windlass.lib.violation
 
 text_fields := {"aws_iam_role_policy": "policy", "aws_iam_policy": "policy", "alicloud_ram_policy": "policy_document"}
 
+trust_fields := {"aws_iam_role": "assume_role_policy", "alicloud_ram_role": "assume_role_policy_document"}
+
 # METADATA
 # title: static-key
 deny contains violation.because(
@@ -42,11 +44,23 @@ deny contains violation.because(
 	"the role can be assumed by anyone, or by any subject of an issuer",
 	"name the principal, and compare the subject whole (StringEquals, no *)",
 ) if {
-	some type, field in {"aws_iam_role": "assume_role_policy", "alicloud_ram_role": "assume_role_policy_document"}
+	some type, field in trust_fields
 	some change in plan.remaining[type]
 	some statement in array_of(json.unmarshal(change.change.after[field]).Statement)
 	statement.Effect == "Allow"
 	anyone(statement)
+}
+
+# METADATA
+# title: trust-unknown
+deny contains violation.because(
+	"trust-unknown", change.address,
+	"whom it trusts is known only after apply",
+	"build the trust policy from names that are known when planning, as module identity does",
+) if {
+	some type, field in trust_fields
+	some change in plan.remaining[type]
+	not is_string(object.get(change.change.after, field, null))
 }
 
 # Changes that carry a policy text which is known when planning.

@@ -25,6 +25,7 @@ deny contains violation.because(
 ) if {
 	some type in acl_types
 	some change in plan.remaining[type]
+	is_string(change.change.after.acl)
 	startswith(change.change.after.acl, "public")
 }
 

@@ -30,7 +30,7 @@ deny contains violation.because(
 deny contains violation.because(
 	"context-missing", "input",
 	"cloud, region and stage of the change are not known, so rules that depend on them cannot decide",
-	"run terraform/gates/policy, which fills them in, or pass {context: {cloud, region}, stage: review|apply}",
+	"run terraform/gate policy, which fills them in, or pass {context: {cloud, region}, stage: review|apply}",
 ) if {
 	not complete_context
 }

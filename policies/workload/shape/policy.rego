@@ -10,7 +10,7 @@ import data.windlass.lib.violation
 deny contains violation.because(
 	"manifests-missing", "input",
 	"there are no manifests, so nothing was checked",
-	"pass every rendered object as {manifests: […]}; terraform/gates/manifests does",
+	"pass every rendered object as {manifests: […]}; terraform/gate manifests does",
 ) if {
 	not some_manifests
 }

@@ -31,7 +31,7 @@ impl Report {
     pub(crate) fn print(mut self, tree: &Tree) {
         println!(
             "\n{:<12} {:>8} {:>6} {:>8} {:>7} {:>7} {:>9} {:>7} {:>10} {:>10}",
-            "domain", "policies", "rules", "samples", "denied", "killed", "survived", "parity", "p50", "p99"
+            "domain", "policies", "rules", "samples", "denied", "killed", "survived", "parity", "cpu p50", "cpu p99"
         );
         let rules = tree.rules();
         for domain in tree.bundle.domains() {

@@ -1,0 +1,17 @@
+# The same assertions hold for both twins; the suite applies them on the schema stub (tests/infrastructure).
+
+variables {
+  account_id = "1234567890123456"
+  name       = "windlass-test"
+  region     = "cn-hangzhou"
+  tags       = { owner = "platform" }
+}
+
+run "contract" {
+  command = apply
+
+  assert {
+    condition     = toset(keys(output.audit_sink)) == toset(["archive", "flow_log", "key_id"])
+    error_message = "The sink names archive, key and target: not so."
+  }
+}

@@ -1,0 +1,21 @@
+# The same assertions hold for both twins; the suite applies them on the schema stub (tests/infrastructure).
+
+variables {
+  account_id = "1234567890123456"
+  name       = "windlass-test"
+  region     = "cn-hangzhou"
+  tags       = { owner = "platform" }
+  buckets = {
+    uploads = {}
+    archive = { abort_multipart_days = 3, expire_days = 90 }
+  }
+}
+
+run "contract" {
+  command = apply
+
+  assert {
+    condition     = toset(keys(output.bucket_names)) == toset(["archive", "uploads"]) && keys(output.bucket_names) == keys(output.bucket_ids)
+    error_message = "A name for each key: not so."
+  }
+}

@@ -1,0 +1,52 @@
+terraform {
+  required_version = ">= 1.11, < 2.0"
+
+  required_providers {
+    aws = {
+      source  = "hashicorp/aws"
+      version = ">= 6.28, < 7.0"
+    }
+  }
+}
+
+provider "aws" {
+  region              = "eu-central-1"
+  allowed_account_ids = ["111122223333"]
+}
+
+module "identity" {
+  source = "../.."
+
+  account_id = "111122223333"
+  name       = "windlass-test"
+  tags       = { owner = "platform" }
+  ci = {
+    issuer   = "https://token.actions.githubusercontent.com"
+    audience = "windlass"
+    subjects = {
+      plan  = "repo:example/platform:pull_request"
+      apply = "repo:example/platform:environment:production"
+    }
+  }
+  cluster = {
+    cluster_name    = "windlass-test"
+    oidc_issuer_url = "https://oidc.example.com/id/1"
+  }
+  service_accounts = {
+    upload = {
+      namespace       = "windlass"
+      service_account = "windlass-upload"
+      buckets         = { windlass-test-uploads = "write" }
+      key_ids         = { storage = "arn:aws:kms:eu-central-1:111122223333:key/1" }
+    }
+    push = {
+      namespace       = "windlass"
+      service_account = "windlass-push"
+    }
+  }
+}
+
+output "identity" {
+  description = "Everything that the module gives."
+  value       = module.identity
+}

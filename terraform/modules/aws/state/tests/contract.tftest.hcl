@@ -1,0 +1,17 @@
+# The same assertions hold for both twins; the suite applies them on the schema stub (tests/infrastructure).
+
+variables {
+  account_id = "111122223333"
+  name       = "windlass-test"
+  region     = "eu-central-1"
+  tags       = { owner = "platform" }
+}
+
+run "contract" {
+  command = apply
+
+  assert {
+    condition     = output.backend.encrypt == "true"
+    error_message = "The backend encrypts: not so."
+  }
+}

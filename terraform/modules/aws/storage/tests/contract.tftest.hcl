@@ -1,0 +1,21 @@
+# The same assertions hold for both twins; the suite applies them on the schema stub (tests/infrastructure).
+
+variables {
+  account_id = "111122223333"
+  name       = "windlass-test"
+  region     = "eu-central-1"
+  tags       = { owner = "platform" }
+  buckets = {
+    uploads = {}
+    archive = { abort_multipart_days = 3, expire_days = 90 }
+  }
+}
+
+run "contract" {
+  command = apply
+
+  assert {
+    condition     = toset(keys(output.bucket_names)) == toset(["archive", "uploads"]) && keys(output.bucket_names) == keys(output.bucket_ids)
+    error_message = "A name for each key: not so."
+  }
+}

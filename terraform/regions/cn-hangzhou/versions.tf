@@ -1,0 +1,13 @@
+terraform {
+  required_version = ">= 1.11, < 2.0"
+
+  required_providers {
+    alicloud = {
+      source  = "aliyun/alicloud"
+      version = ">= 1.262, < 2.0"
+    }
+  }
+
+  # The rest is in backend.hcl, from the output `backend` of the module `state`: one state a region, encrypted, locked.
+  backend "oss" {}
+}
