@@ -5,7 +5,7 @@ use crate::event::{Event, EventType};
 use crate::feed::TaskUpdate;
 use crate::id::{TaskId, TaskKey};
 use crate::record::{Answer, Concat, Creation, Finish, Record, Segment};
-use crate::status::{IllegalTransition, Trigger, transition};
+use crate::status::{IllegalTransition, Status, Trigger, transition};
 use crate::store::{Cause, Commit, Entry, Expected, Tombstone};
 use crate::time::UnixMillis;
 
@@ -230,7 +230,7 @@ impl Draft {
             Change::Terminate => self.bury(Cause::Terminated, EventType::Terminated, now)?,
             Change::Expire => {
                 let record = self.record()?;
-                if record.status.is_final() || record.expires.is_none_or(|expires| now < expires) {
+                if record.status == Status::Completed || record.expires.is_none_or(|expires| now < expires) {
                     return Err(Refusal::NotExpired);
                 }
                 self.bury(Cause::Expired, EventType::Expired, now)?;
@@ -246,7 +246,7 @@ impl Draft {
             Change::DeclareLength(length) => declare(self.record()?, *length)?,
             Change::Advance { received, segments } => advance(self.record()?, *received, segments, now)?,
             Change::Finish(verdict) => {
-                let kind = finish(self.record()?, verdict)?;
+                let kind = finish(self.record()?, verdict, now)?;
                 self.kinds.push(kind);
             }
             Change::Adopt { by } => match &mut self.record()?.concat {
@@ -287,7 +287,7 @@ impl Draft {
                 self.step(Trigger::Fail)?;
                 let record = self.record()?;
                 record.finish = Finish::Refused { reason: reason.clone() };
-                record.expires = None;
+                record.expires = Some(now.after(record.lifetime()));
                 self.kinds.push(EventType::Failed);
             }
         }
@@ -379,7 +379,7 @@ fn advance(record: &mut Record, received: u64, segments: &[Segment], now: UnixMi
     Ok(())
 }
 
-fn finish(record: &mut Record, verdict: &Verdict) -> Result<EventType, Refusal> {
+fn finish(record: &mut Record, verdict: &Verdict, now: UnixMillis) -> Result<EventType, Refusal> {
     if record.finish != Finish::VerdictPending {
         return Err(Refusal::Verdict);
     }
@@ -390,15 +390,17 @@ fn finish(record: &mut Record, verdict: &Verdict) -> Result<EventType, Refusal> 
             record.status = transition(uploading, Trigger::Complete)?;
             record.finish = Finish::Accepted;
             record.withheld = 0;
+            record.expires = None;
             EventType::Completed
         }
         Verdict::Refuse { reason } => {
             record.status = transition(record.status, Trigger::Fail)?;
             record.finish = Finish::Refused { reason: reason.clone() };
+            // What is refused is remembered for as long as a client may come back, not for ever.
+            record.expires = Some(now.after(record.lifetime()));
             EventType::Failed
         }
     };
-    record.expires = None;
     Ok(kind)
 }
 

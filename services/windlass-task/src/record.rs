@@ -152,7 +152,7 @@ pub struct Record {
     pub metadata: Metadata,
     /// When it was created, by the store's clock.
     pub created: UnixMillis,
-    /// When it expires unless a byte is acknowledged before; `None` once finished.
+    /// When it expires unless a byte is acknowledged before; `None` once completed. What failed is remembered until then.
     pub expires: Option<UnixMillis>,
     /// How long after its last acknowledged byte it expires, in milliseconds.
     pub lifetime_millis: u64,

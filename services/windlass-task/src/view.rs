@@ -34,7 +34,7 @@ pub struct TaskView {
     pub remaining: Option<u64>,
     /// When it was created.
     pub created_at: UnixMillis,
-    /// When it expires; null once it is finished.
+    /// When it expires; null once it is completed.
     pub expires_at: Option<UnixMillis>,
     /// [`VIEW_VERSION`].
     pub v: u32,

@@ -200,6 +200,26 @@ fn an_upload_expires_only_in_its_time_and_only_unfinished() {
 }
 
 #[test]
+fn what_failed_is_remembered_for_a_lifetime_and_then_goes() {
+    let entry = created(Some(10));
+    let reason = "broken off".to_owned();
+    let failed = decide(
+        Some(&entry),
+        &held(&entry, vec![Change::Fail { reason }]),
+        GENERATION,
+        UnixMillis(5),
+    );
+    let failed = failed.unwrap().entry;
+    let expire = Commit::present(failed.key().clone(), vec![Change::Expire]);
+    let end = failed.due().unwrap();
+    assert_eq!(end, UnixMillis(86_400_005));
+    let early = decide(Some(&failed), &expire, GENERATION, UnixMillis(end.0 - 1)).unwrap_err();
+    assert_eq!(early, Denial::Refused(Refusal::NotExpired));
+    let gone = decide(Some(&failed), &expire, GENERATION, end).unwrap();
+    assert!(matches!(&gone.entry, Entry::Gone(tombstone) if tombstone.cause == Cause::Expired));
+}
+
+#[test]
 fn segments_must_cover_the_received_bytes_without_a_gap() {
     let entry = created(Some(10));
     let piece = |start, end| Segment {
