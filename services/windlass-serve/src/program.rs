@@ -123,24 +123,6 @@ pub struct Bound {
     address: SocketAddr,
 }
 
-/// The runtime of a program that takes uploads: half as many worker threads as cores, and at least one.
-///
-/// Half of an upload's work is not done on them but on the threads that write files and records. With a worker for each
-/// core both compete for the cores, and the workers take each other's tasks, whose bytes are then in another core's
-/// cache: on two cores that cost a third of the CPU time of 1 MiB appends (docs/performance.md). `TOKIO_WORKER_THREADS` sets another
-/// number.
-///
-/// # Errors
-/// When no thread can be started.
-pub fn runtime() -> io::Result<tokio::runtime::Runtime> {
-    let mut builder = tokio::runtime::Builder::new_multi_thread();
-    if std::env::var_os("TOKIO_WORKER_THREADS").is_none() {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        builder.worker_threads((cores / 2).max(1));
-    }
-    builder.enable_all().build()
-}
-
 impl Program {
     /// Checks what can be checked before a port is bound.
     ///

@@ -19,6 +19,11 @@ use crate::time::UnixMillis;
 
 /// How many events a worker reads at once, under a kilobyte each.
 const BATCH: usize = 256;
+/// How often a worker looks for new events while there are any, on average: a few are delivered at once, and of thousands
+/// a second tens share one look. Nobody waits for an event but for a listing, which may lag.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+/// How many looks may follow one another at once.
+const LOOKS_AT_ONCE: u32 = 16;
 /// How long what was delivered may go unacknowledged: under load hundreds of events share one write. What is not
 /// acknowledged when the process dies comes again.
 const ACKNOWLEDGE_AFTER: Duration = Duration::from_millis(20);
@@ -149,6 +154,7 @@ async fn deliver(
     let bell = outbox.bell();
     let mut at = outbox.join(group).await.map_err(words)?;
     let (mut acknowledged, mut due) = (at, None);
+    let mut pace = Pace(Instant::now());
     loop {
         let rung = bell.notified();
         tokio::pin!(rung);
@@ -172,7 +178,21 @@ async fn deliver(
                 () = rung => {}
                 () = async { tokio::time::sleep_until(due.unwrap_or_else(Instant::now)).await }, if due.is_some() => {}
             }
+        } else if let Some(rest) = pace.rest(Instant::now()) {
+            tokio::time::sleep_until(rest).await;
         }
+    }
+}
+
+/// Spaces looks [`LOOK_EVERY`] apart, after [`LOOKS_AT_ONCE`] that are free: when the next one is due by the average.
+struct Pace(Instant);
+
+impl Pace {
+    /// Until when to rest after a look, if at all.
+    fn rest(&mut self, now: Instant) -> Option<Instant> {
+        let burst = LOOK_EVERY * LOOKS_AT_ONCE;
+        self.0 = self.0.max(now) + LOOK_EVERY;
+        self.0.checked_sub(burst).filter(|rest| *rest > now)
     }
 }
 
@@ -187,5 +207,28 @@ impl Backoff {
         self.0 += 1;
         let share = f64::from(u32::from_le_bytes(crate::epoch::random_bytes())) / f64::from(u32::MAX);
         RETRY_MIN + ceiling.mul_f64(share)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_few_looks_are_free_and_many_keep_their_distance() {
+        let mut pace = Pace(Instant::now());
+        let begun = Instant::now();
+        for _ in 0..LOOKS_AT_ONCE {
+            assert_eq!(pace.rest(Instant::now()), None);
+        }
+        for _ in 0..100 {
+            let rest = pace.rest(Instant::now()).unwrap();
+            tokio::time::sleep_until(rest).await;
+        }
+        let expected = LOOK_EVERY * 100;
+        assert!(begun.elapsed().abs_diff(expected) < LOOK_EVERY, "{:?}", begun.elapsed());
+        // Who has rested may hurry again.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(pace.rest(Instant::now()), None);
     }
 }

@@ -37,7 +37,7 @@ struct Settings {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     telemetry::start(arguments.flags.log_format);
-    let served = program::runtime()
+    let served = tokio::runtime::Runtime::new()
         .context("cannot start the runtime")
         .and_then(|runtime| runtime.block_on(serve(arguments)));
     match served {

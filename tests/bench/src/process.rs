@@ -146,16 +146,15 @@ impl Process {
         Ok(kib.trim().parse::<u64>()? * 1024)
     }
 
-    /// Ends it and removes its folder.
+    /// Ends it, and gives its folder.
     ///
     /// # Errors
-    /// When it had ended by itself, or the folder cannot be removed.
-    pub fn end(mut self) -> anyhow::Result<()> {
+    /// When it had ended by itself.
+    pub fn end(mut self) -> anyhow::Result<TempDir> {
         ensure!(self.child.try_wait()?.is_none(), "the server ended by itself");
         self.child.kill()?;
         self.child.wait()?;
-        let folder = std::mem::replace(&mut self.folder, tempfile::tempdir()?);
-        Ok(folder.close()?)
+        Ok(std::mem::replace(&mut self.folder, tempfile::tempdir()?))
     }
 
     fn proc(&self, name: &str) -> PathBuf {

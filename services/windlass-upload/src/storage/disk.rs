@@ -6,6 +6,7 @@
 
 mod documents;
 mod read;
+mod threads;
 mod writer;
 
 use std::fs::File;
@@ -18,6 +19,7 @@ use std::sync::atomic::AtomicUsize;
 use async_trait::async_trait;
 use windlass_task::{Record, Segment, SegmentKind, TaskKey, WriterEpoch};
 
+use self::threads::Threads;
 use super::{Bytestream, Completion, Error, Manifest, Storage, Transfer, Writer};
 
 /// The name of this storage in segments.
@@ -38,6 +40,7 @@ pub enum Durability {
 pub struct Disk {
     root: Arc<Path>,
     durability: Durability,
+    threads: Arc<Threads>,
     /// Bytes that all writers together hold in memory.
     gathered: Arc<AtomicUsize>,
 }
@@ -52,6 +55,7 @@ impl Disk {
         Ok(Self {
             root: root.into(),
             durability,
+            threads: Arc::new(Threads::start(durability).map_err(|source| failed("start threads for", root, source))?),
             gathered: Arc::default(),
         })
     }
@@ -107,18 +111,22 @@ impl Storage for Disk {
     async fn write_manifest(&self, manifest: &Manifest) -> Result<(), Error> {
         let (disk, manifest) = (self.clone(), manifest.clone());
         let path = self.documents(&manifest.key);
-        blocking(move || documents::write_manifest(&disk, &path, &manifest)).await
+        self.threads
+            .run(move || documents::write_manifest(&disk, &path, &manifest))
+            .await
     }
 
     async fn write_completion(&self, key: &TaskKey, completion: &Completion) -> Result<(), Error> {
         let (disk, completion) = (self.clone(), completion.clone());
         let path = self.documents(key);
-        blocking(move || documents::write_completion(&disk, &path, &completion)).await
+        self.threads
+            .run(move || documents::write_completion(&disk, &path, &completion))
+            .await
     }
 
     async fn read_completion(&self, key: &TaskKey) -> Result<Option<Completion>, Error> {
         let path = self.documents(key);
-        blocking(move || documents::read_completion(&path)).await
+        self.threads.run(move || documents::read_completion(&path)).await
     }
 
     fn path_of(&self, segment: &Segment) -> Option<PathBuf> {
@@ -139,7 +147,9 @@ impl Storage for Disk {
             end: size,
             kind: SegmentKind::Object,
         };
-        blocking(move || take_in(&disk, &file, &disk.path(&key), how)).await?;
+        self.threads
+            .run(move || take_in(&disk, &file, &disk.path(&key), how))
+            .await?;
         Ok(vec![segment])
     }
 
@@ -164,7 +174,7 @@ impl Storage for Disk {
         keys.push(format!("{stem}.object"));
         // Last: while the manifest is there, what is left can be found by it.
         keys.push(format!("{stem}.jsonl"));
-        blocking(move || {
+        let remove = move || {
             for key in keys {
                 let path = disk.path(&key);
                 match std::fs::remove_file(&path) {
@@ -174,8 +184,8 @@ impl Storage for Disk {
                 }
             }
             Ok(())
-        })
-        .await
+        };
+        self.threads.run(remove).await
     }
 }
 
@@ -229,11 +239,6 @@ fn failed(operation: &'static str, path: &Path, source: io::Error) -> Error {
             source,
         },
     }
-}
-
-/// Runs file work where waiting for the disk delays no other request.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Error> + Send + 'static) -> Result<T, Error> {
-    tokio::task::spawn_blocking(work).await.map_err(|_| Error::RunThread)?
 }
 
 #[cfg(test)]

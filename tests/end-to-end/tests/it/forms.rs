@@ -123,12 +123,12 @@ async fn names_are_text_and_never_paths() {
         download_is_safe(&client, &upload, name).await;
     }
     nothing_outside(&server);
-    let listed = tasks(&client).await;
     for name in &names {
-        assert!(
-            listed.iter().any(|task| task["name"] == name.as_str()),
-            "{name:?} is not in the list"
-        );
+        eventually(SOON, &format!("{name:?} to be listed"), async || {
+            let listed = tasks(&client).await;
+            listed.iter().any(|task| task["name"] == name.as_str()).then_some(())
+        })
+        .await;
     }
 }
 

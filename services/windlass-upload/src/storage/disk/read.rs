@@ -9,7 +9,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream;
 use windlass_task::Segment;
 
-use super::{Disk, blocking, failed};
+use super::{Disk, failed};
 use crate::storage::{Bytestream, Error};
 
 /// How much is read at once.
@@ -51,7 +51,8 @@ impl Reading {
         let at = self.range.start - self.segment.start;
         let path = self.disk.path(&self.segment.key);
         let file = self.file.take();
-        let (file, bytes) = blocking(move || {
+        // Not on the threads that write: a disk that is slow to read must not hold up who uploads.
+        let piece = tokio::task::spawn_blocking(move || {
             let mut buffer = vec![0; usize::try_from(size).expect("a piece fits memory")];
             let read = || {
                 let file = file.map_or_else(|| File::open(&path), Ok)?;
@@ -60,8 +61,8 @@ impl Reading {
             };
             let file = read().map_err(|source| failed("read", &path, source))?;
             Ok((file, Bytes::from(buffer)))
-        })
-        .await?;
+        });
+        let (file, bytes) = piece.await.map_err(|_| Error::RunThread)??;
         self.file = Some(file);
         self.range.start += size;
         Ok(Some((bytes, self)))

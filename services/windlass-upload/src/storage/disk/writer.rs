@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use windlass_task::{Record, Segment, SegmentKind, TaskKey};
 
-use super::{Disk, STORE, blocking, create, documents, failed};
+use super::{Disk, STORE, create, documents, failed};
 use crate::storage::{Checkpoint, Completion, Error, Writer};
 
 /// Bytes are gathered to this much before they are written: small writes cost a system call and a hop to a
@@ -102,7 +102,7 @@ impl DiskWriter {
             sync,
             disk: self.disk.clone(),
         };
-        self.file = blocking(move || work.run()).await?;
+        self.file = self.disk.threads.run(move || work.run()).await?;
         self.written += self.gathered_bytes as u64;
         self.let_go();
         self.failed = false;
