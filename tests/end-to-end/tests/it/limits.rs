@@ -13,7 +13,7 @@ use tokio::time::Instant;
 const MIB: u64 = 1024 * 1024;
 
 /// This process is the other end of every connection.
-fn raise_own_limit(descriptors: u64) {
+pub(super) fn raise_own_limit(descriptors: u64) {
     let mut limit = getrlimit(Resource::Nofile);
     if limit.current.is_some_and(|current| current < descriptors) {
         limit.current = limit
