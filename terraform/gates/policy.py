@@ -5,14 +5,15 @@ from datetime import datetime, timezone
 
 from . import audit
 from .report import Blocked, Broken, finding
-from .tools import POLICIES, program, run
+from .tools import POLICIES, program, run, terraform
 
 
 def policy(options, stage="review"):
-    source = options.out / "plan.json"
-    if not source.exists():
+    file = options.out / "plan.tfplan"
+    if not file.exists():
         raise Broken(f"no plan in {options.out}: run the gate plan first")
-    plan = json.loads(source.read_text(encoding="utf-8"))
+    # Shown anew: what is judged is what would be applied, whatever lies beside it in plan.json.
+    plan = json.loads(terraform(options, "show", "-json", file).stdout)
     return judge(options, "terraform", document(options, plan, stage))
 
 

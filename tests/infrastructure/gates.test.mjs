@@ -239,6 +239,9 @@ test('a database is not deleted or replaced by a plan that nobody approved for i
   passes(go('approve', '--approver', 'bob'));
   assert.deepEqual(blockedBy(go('apply')), ['stateful-deletion'], 'an approval that does not name it');
   passes(go('approve', '--approver', 'bob', '--destroy', 'aws_db_instance.main'));
+  // What was written beside the plan does not count.
+  writeFileSync(join(root, '.gate/plan.json'), '{"format_version": "1.2", "resource_changes": []}');
+  assert.deepEqual(blockedBy(gate(place, repository, 'apply', root, '--author', 'bob')), ['approval-by-author', 'stateful-deletion']);
   // Somebody plans once more after the approval: the approval is for the other plan.
   const approval = read(join(root, '.gate/approval.json'));
   passes(go('plan'));
@@ -311,7 +314,7 @@ test('a gate that is blind says so and passes nothing', async (context) => {
   await blind('a policy of another package', () => writeFileSync(policy, sound.replace('package windlass.terraform.encryption', 'package windlass.terraform.encrypted')), 'policy', '--author', 'alice');
   await blind('a builtin outside of what both engines have', () => writeFileSync(policy, `${sound}\nx := http.send({"method": "get", "url": "http://127.0.0.1"})\n`), 'policy', '--author', 'alice');
   writeFileSync(policy, sound);
-  await blind('no plan', () => rmSync(join(root, '.gate/plan.json')), 'policy', '--author', 'alice');
+  await blind('no plan', () => rmSync(join(root, '.gate/plan.tfplan')), 'policy', '--author', 'alice');
   const checks = join(repository, 'terraform/gates/checks.json');
   await blind('a check that finds nothing bad', () => writeFileSync(checks, read(checks).replace('CKV2_WL_7', 'CKV2_WL_9')), 'scan');
 });

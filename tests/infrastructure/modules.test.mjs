@@ -55,6 +55,12 @@ test('modules are ordered, pinned on both sides, and name no provider, no secret
   }
 });
 
+test('what terraform test finds by itself reaches no cloud: every test mocks its provider', () => {
+  for (const path of tracked.filter((each) => /\/tests\/.*\.tftest\.hcl$/.test(each))) {
+    assert.match(readFileSync(path, 'utf8'), /^mock_provider "/m, path);
+  }
+});
+
 test('no lock file of providers is committed', () => {
   assert.deepEqual(tracked.filter((path) => path.endsWith('.terraform.lock.hcl')), []);
 });
@@ -87,6 +93,9 @@ for (const module of EACH) {
     const { status, output } = terraform(place, folder, 'test', '-no-color');
     assert.equal(status, 0, output);
     assert.match(output, /[1-9]\d* passed, 0 failed\./);
+    const contract = terraform(place, folder, 'test', '-no-color', '-test-directory=contract');
+    assert.equal(contract.status, 0, contract.output);
+    assert.match(contract.output, /1 passed, 0 failed\./);
 
     const variables = join(folder, 'variables.tf');
     const sound = readFileSync(variables, 'utf8');

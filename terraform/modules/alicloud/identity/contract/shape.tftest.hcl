@@ -1,4 +1,5 @@
-# The same assertions hold for both twins; the suite applies them on the schema stub (tests/infrastructure).
+# The same assertions hold for both twins. They apply, so they are not among the tests that `terraform test` finds by itself:
+# tests/infrastructure runs them, on the schema stub.
 
 variables {
   account_id = "1234567890123456"

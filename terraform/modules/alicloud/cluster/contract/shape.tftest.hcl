@@ -1,25 +1,26 @@
-# The same assertions hold for both twins; the suite applies them on the schema stub (tests/infrastructure).
+# The same assertions hold for both twins. They apply, so they are not among the tests that `terraform test` finds by itself:
+# tests/infrastructure runs them, on the schema stub.
 
 variables {
-  account_id = "111122223333"
+  account_id = "1234567890123456"
   name       = "windlass-test"
-  region     = "eu-central-1"
+  region     = "cn-hangzhou"
   tags       = { owner = "platform" }
   network = {
     network_id         = "network-1"
     security_group_id  = "group-1"
-    private_subnet_ids = { "eu-central-1a" = "subnet-a", "eu-central-1b" = "subnet-b" }
+    private_subnet_ids = { "cn-hangzhou-h" = "subnet-a", "cn-hangzhou-i" = "subnet-b" }
   }
   audit_sink = {
     archive  = "windlass-test-audit"
-    key_id   = "arn:aws:kms:eu-central-1:111122223333:key/1"
-    flow_log = "arn:aws:s3:::windlass-eu-audit-111122223333/flow"
+    key_id   = "key-1"
+    flow_log = "windlass-audit/flow"
   }
-  administrators = { platform = "arn:aws:iam::111122223333:role/platform" }
+  administrators = { platform = "300000000000000001" }
   cluster = {
     version = "1.34"
     node_groups = {
-      general = { instance_types = ["m7g.large"], min_size = 2, max_size = 6 }
+      general = { instance_types = ["ecs.g8y.xlarge"], min_size = 2, max_size = 6 }
     }
   }
 }

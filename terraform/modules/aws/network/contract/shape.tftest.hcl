@@ -1,20 +1,21 @@
-# The same assertions hold for both twins; the suite applies them on the schema stub (tests/infrastructure).
+# The same assertions hold for both twins. They apply, so they are not among the tests that `terraform test` finds by itself:
+# tests/infrastructure runs them, on the schema stub.
 
 variables {
   name   = "windlass-test"
-  region = "cn-hangzhou"
+  region = "eu-central-1"
   tags   = { owner = "platform" }
   network = {
     cidr = "10.20.0.0/16"
     zones = {
-      "cn-hangzhou-h" = { private_cidr = "10.20.0.0/20", public_cidr = "10.20.128.0/24" }
-      "cn-hangzhou-i" = { private_cidr = "10.20.16.0/20", public_cidr = "10.20.129.0/24" }
+      "eu-central-1a" = { private_cidr = "10.20.0.0/20", public_cidr = "10.20.128.0/24" }
+      "eu-central-1b" = { private_cidr = "10.20.16.0/20", public_cidr = "10.20.129.0/24" }
     }
   }
   audit_sink = {
     archive  = "windlass-test-audit"
-    key_id   = "key-1"
-    flow_log = "windlass-audit/flow"
+    key_id   = "arn:aws:kms:eu-central-1:111122223333:key/1"
+    flow_log = "arn:aws:s3:::windlass-eu-audit-111122223333/flow"
   }
 }
 
