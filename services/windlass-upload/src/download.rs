@@ -15,10 +15,15 @@ pub(crate) async fn answer(upload: &Upload, record: &Record, request: &HeaderMap
         return Err(Error::Download);
     };
     let etag = etag(record);
-    let mut headers = describe(record, &etag);
-    if matches(request.get(header::IF_NONE_MATCH), &etag) {
+    // Conditions in the order of RFC 9110 section 13.2.2; there is no date to compare.
+    if request.contains_key(header::IF_MATCH) && !matches(request, &header::IF_MATCH, &etag, Comparison::Strong) {
+        return Err(Error::MatchFile);
+    }
+    let mut headers = identify(&etag);
+    if matches(request, &header::IF_NONE_MATCH, &etag, Comparison::Weak) {
         return Ok((StatusCode::NOT_MODIFIED, headers).into_response());
     }
+    describe(&mut headers, record);
     // A range is only meant for the very bytes it was made for.
     let range = match request.get(header::IF_RANGE) {
         Some(value) if value.as_bytes() != etag.as_bytes() => None,
@@ -43,12 +48,18 @@ fn etag(record: &Record) -> String {
     format!("\"{}\"", record.key.id)
 }
 
-fn describe(record: &Record, etag: &str) -> HeaderMap {
+/// What every answer about the file says, also that it has not changed.
+fn identify(etag: &str) -> HeaderMap {
     let mut headers = HeaderMap::new();
-    let media_type = record
-        .metadata
-        .content_type()
-        .and_then(|text| HeaderValue::from_str(text).ok());
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-transform"));
+    headers.insert(header::ETAG, etag.try_into().expect("an id is ASCII"));
+    headers
+}
+
+fn describe(headers: &mut HeaderMap, record: &Record) {
+    let stated = record.metadata.content_type();
+    let media_type = stated.filter(|stated| is_inert(stated));
+    let media_type = media_type.and_then(|text| HeaderValue::from_str(text).ok());
     let octets = HeaderValue::from_static("application/octet-stream");
     headers.insert(header::CONTENT_TYPE, media_type.unwrap_or(octets));
     headers.insert(header::CONTENT_DISPOSITION, disposition(record.metadata.filename()));
@@ -58,10 +69,30 @@ fn describe(record: &Record, etag: &str) -> HeaderMap {
         header::CONTENT_SECURITY_POLICY,
         HeaderValue::from_static("default-src 'none'; sandbox"),
     );
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-transform"));
     headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-    headers.insert(header::ETAG, etag.try_into().expect("an id is ASCII"));
-    headers
+}
+
+/// Whether a browser cannot take content of this type, which its uploader states, for a page, a script or a style: those
+/// are `application/octet-stream` here, so that no page of this origin can be made to load them as what they are.
+fn is_inert(stated: &str) -> bool {
+    const OTHERS: [&str; 8] = [
+        "text/plain",
+        "text/csv",
+        "application/json",
+        "application/pdf",
+        "application/zip",
+        "application/gzip",
+        "application/x-tar",
+        "application/x-7z-compressed",
+    ];
+    let essence = stated.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let kind = essence.split_once('/').map(|(kind, _)| kind);
+    match kind {
+        // An SVG is a page with scripts.
+        Some("image") => essence != "image/svg+xml",
+        Some("audio" | "video" | "font") => true,
+        Some(_) | None => OTHERS.contains(&&*essence),
+    }
 }
 
 /// `attachment` with the name in both forms (RFC 6266): plain ASCII for old readers, UTF-8 for the others.
@@ -92,13 +123,21 @@ fn disposition(name: Option<&str>) -> HeaderValue {
     value.try_into().unwrap_or(HeaderValue::from_static("attachment"))
 }
 
-fn matches(condition: Option<&HeaderValue>, etag: &str) -> bool {
-    let Some(text) = condition.and_then(|value| value.to_str().ok()) else {
-        return false;
-    };
-    text.split(',')
-        .map(str::trim)
-        .any(|one| one == "*" || one.trim_start_matches("W/") == etag)
+/// How entity tags are compared (RFC 9110 section 8.8.3.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Comparison {
+    Strong,
+    Weak,
+}
+
+/// Whether a list of entity tags, which may stand in several fields, has this one, or is a star.
+fn matches(request: &HeaderMap, name: &header::HeaderName, etag: &str, comparison: Comparison) -> bool {
+    let fields = request.get_all(name).iter().filter_map(|value| value.to_str().ok());
+    let mut tags = fields.flat_map(|text| text.split(',')).map(str::trim);
+    tags.any(|tag| match comparison {
+        Comparison::Strong => tag == "*" || tag == etag,
+        Comparison::Weak => tag == "*" || tag.trim_start_matches("W/") == etag,
+    })
 }
 
 #[cfg(test)]
@@ -111,5 +150,46 @@ mod tests {
         let text = value.to_str().unwrap();
         assert!(text.starts_with("attachment; filename=\"a_; filename=evil.html__X: y__.txt\"; filename*=UTF-8''a%22"));
         assert!(text.ends_with("%C3%A9.txt"));
+    }
+
+    #[test]
+    fn what_could_run_as_a_page_or_a_script_is_octets() {
+        for inert in [
+            "image/png",
+            "IMAGE/JPEG",
+            "video/mp4; codecs=avc1",
+            "text/plain; charset=utf-8",
+            "application/pdf",
+        ] {
+            assert!(is_inert(inert), "{inert}");
+        }
+        for active in [
+            "text/html",
+            "Text/HTML; charset=utf-8",
+            "image/svg+xml",
+            "image/SVG+xml ;a",
+            "text/javascript",
+            "application/javascript",
+            "application/xhtml+xml",
+            "text/css",
+            "text/xml",
+            "multipart/mixed",
+            "",
+            "image",
+        ] {
+            assert!(!is_inert(active), "{active}");
+        }
+    }
+
+    #[test]
+    fn entity_tags_are_found_in_any_field_of_a_list() {
+        let mut request = HeaderMap::new();
+        request.append(header::IF_MATCH, HeaderValue::from_static("\"a\", W/\"b\""));
+        request.append(header::IF_MATCH, HeaderValue::from_static("\"c\""));
+        let found = |etag, comparison| matches(&request, &header::IF_MATCH, etag, comparison);
+        assert!(found("\"a\"", Comparison::Strong) && found("\"c\"", Comparison::Strong));
+        assert!(found("\"b\"", Comparison::Weak) && !found("\"b\"", Comparison::Strong));
+        assert!(!found("\"d\"", Comparison::Weak));
+        assert!(!matches(&request, &header::IF_NONE_MATCH, "\"a\"", Comparison::Weak));
     }
 }

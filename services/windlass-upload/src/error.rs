@@ -108,6 +108,9 @@ pub enum Error {
     /// The upload is not finished, so it cannot be downloaded.
     #[error("the upload is not finished")]
     Download,
+    /// The file is not the one that `If-Match` names.
+    #[error("the file is not the one that If-Match names")]
+    MatchFile,
     /// The asked range is not in the upload.
     #[error("the range is outside the upload's {length} bytes")]
     SelectRange {
@@ -162,6 +165,7 @@ impl Error {
             | Self::ReadBody
             | Self::Drain
             | Self::Download
+            | Self::MatchFile
             | Self::SelectRange { .. }
             | Self::ChangeRecord(_) => false,
         }
@@ -232,6 +236,7 @@ impl Error {
             Self::ReadBody => (StatusCode::BAD_REQUEST, "body_incomplete", None, None),
             Self::Drain => (StatusCode::SERVICE_UNAVAILABLE, "draining", None, Some(RETRY_SOON)),
             Self::Download => (StatusCode::CONFLICT, "upload_not_finished", None, None),
+            Self::MatchFile => (StatusCode::PRECONDITION_FAILED, "precondition_failed", None, None),
             Self::SelectRange { .. } => (StatusCode::RANGE_NOT_SATISFIABLE, "range_not_satisfiable", None, None),
             Self::UseStorage(storage::Error::FindRoom { .. }) => {
                 (StatusCode::INSUFFICIENT_STORAGE, "storage_full", None, Some(RETRY_SOON))

@@ -18,7 +18,11 @@ pub fn parse(text: &str, length: u64) -> Range {
         let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
         digits.then(|| text.parse().unwrap_or(u64::MAX))
     };
-    let Some((first, last)) = text.strip_prefix("bytes=").and_then(|spec| spec.split_once('-')) else {
+    // Names of units know no case (section 14.1).
+    let spec = text
+        .split_once('=')
+        .filter(|(unit, _)| unit.eq_ignore_ascii_case("bytes"));
+    let Some((first, last)) = spec.and_then(|(_, spec)| spec.split_once('-')) else {
         return Range::Ignored;
     };
     match (number(first.trim()), number(last.trim())) {
@@ -48,6 +52,7 @@ mod tests {
         for (text, expected) in [
             ("bytes=0-0", Range::Inside(0, 1)),
             ("bytes=5-", Range::Inside(5, 10)),
+            ("Bytes=5-", Range::Inside(5, 10)),
             ("bytes=-3", Range::Inside(7, 10)),
             ("bytes=-30", Range::Inside(0, 10)),
             ("bytes=3-99", Range::Inside(3, 10)),

@@ -590,6 +590,18 @@ async fn a_finished_file_is_served_whole_and_in_ranges() {
         .answer(&Request::new("GET", &upload.location).header("If-None-Match", &tag))
         .await;
     assert_eq!(known.status, 304);
+    for (field, value, status) in [
+        ("If-Match", tag.as_str(), 206),
+        ("If-Match", "*", 206),
+        ("If-Match", "\"another\"", 412),
+        ("If-Range", tag.as_str(), 206),
+        ("If-Range", "\"another\"", 200),
+        ("If-Range", "Sun, 22 Nov 2026 12:00:00 GMT", 200),
+    ] {
+        let request = Request::new("GET", &upload.location).header("Range", "bytes=0-9");
+        let response = client.answer(&request.header(field, value)).await;
+        assert_eq!(response.status, status, "{field}: {value}");
+    }
     let outside = client
         .answer(&Request::new("GET", &upload.location).header("Range", "bytes=3145728-"))
         .await;
