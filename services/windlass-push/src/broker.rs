@@ -90,6 +90,15 @@ pub struct Outgoing {
     pub info: Option<ClientInfo>,
 }
 
+/// Who came or went.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Announcement {
+    /// Somebody subscribed.
+    Joined(ClientInfo),
+    /// Somebody is subscribed no more.
+    Left(ClientInfo),
+}
+
 /// Which part of a history is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Range {
@@ -154,6 +163,12 @@ pub trait Broker: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// [`Error`]: it may still be brought, which does no harm.
     async fn unsubscribe(&self, channel: &ChannelKey) -> Result<(), Error>;
+
+    /// Tells the subscribers of a channel who came or went. Of no position, and lost when it cannot be brought.
+    ///
+    /// # Errors
+    /// [`Error`]: it may not have been told.
+    async fn announce(&self, channel: &ChannelKey, announcement: Announcement) -> Result<(), Error>;
 
     /// Reads the history; it makes the stream if there is none, so that its epoch can be told.
     ///

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use windlass_task::{TaskId, TaskKey, Tenant};
 
+use crate::config::channels::{ChannelOptions, Channels, Refused};
+
 /// The longest channel name in bytes that a client may use (Centrifugo's `channel.max_length`).
 pub const NAME_BYTES_MAX: usize = 255;
 
@@ -64,8 +66,8 @@ pub enum Kind {
     Task(TaskId),
     /// Looks like a task's channel, but nothing can be called so.
     NoTask,
-    /// A stream among clients.
-    Stream,
+    /// A stream among clients, with its options.
+    Stream(Arc<ChannelOptions>),
 }
 
 /// A name that no channel of a client can have.
@@ -77,6 +79,12 @@ pub enum NameError {
     /// Over [`NAME_BYTES_MAX`].
     #[error("a channel's name has at most {NAME_BYTES_MAX} bytes")]
     TooLong,
+    /// It does not match the pattern of its namespace.
+    #[error("a channel's name must match the pattern of its namespace")]
+    Pattern,
+    /// There is no namespace of this name.
+    #[error("there is no such namespace")]
+    UnknownNamespace,
     /// Control characters: they would break logs, and the service's own channels use them.
     #[error("a channel's name has no control characters")]
     Control,
@@ -86,7 +94,7 @@ pub enum NameError {
 ///
 /// # Errors
 /// [`NameError`] when no channel can have this name.
-pub fn classify(name: &str) -> Result<Kind, NameError> {
+pub fn classify(name: &str, channels: &Channels) -> Result<Kind, NameError> {
     if name.is_empty() {
         return Err(NameError::Empty);
     }
@@ -98,7 +106,11 @@ pub fn classify(name: &str) -> Result<Kind, NameError> {
     }
     Ok(match name.strip_prefix(TASK_PREFIX) {
         Some(id) => id.parse().map_or(Kind::NoTask, Kind::Task),
-        None => Kind::Stream,
+        None => match channels.options(name) {
+            Ok(options) => Kind::Stream(Arc::clone(options)),
+            Err(Refused::UnknownNamespace) => return Err(NameError::UnknownNamespace),
+            Err(Refused::Pattern) => return Err(NameError::Pattern),
+        },
     })
 }
 
@@ -118,11 +130,14 @@ mod tests {
     #[test]
     fn names_are_classified() {
         let id = TaskId::generate(&Origin::local());
+        let channels = Channels::all(ChannelOptions::open());
+        let classify = |name: &str| classify(name, &channels);
+        let stream = Kind::Stream(Arc::new(ChannelOptions::open()));
         assert_eq!(classify(&format!("task:{id}")), Ok(Kind::Task(id)));
         assert_eq!(classify("task:../x"), Ok(Kind::NoTask));
-        assert_eq!(classify("news"), Ok(Kind::Stream));
+        assert_eq!(classify("news"), Ok(stream.clone()));
         assert_eq!(classify(""), Err(NameError::Empty));
-        assert_eq!(classify(&"a".repeat(255)), Ok(Kind::Stream));
+        assert_eq!(classify(&"a".repeat(255)), Ok(stream.clone()));
         assert_eq!(classify(&"a".repeat(256)), Err(NameError::TooLong));
         assert_eq!(classify("\u{0}user:ada"), Err(NameError::Control));
     }

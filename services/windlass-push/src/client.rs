@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 use uuid::Uuid;
-use windlass_task::Principal;
+use windlass_task::{Principal, Right};
 
+use crate::grant::Welcome;
 use crate::payload::Payload;
 
 /// The id of one connection: random, given by the server, known to other clients of its channels.
@@ -56,10 +57,41 @@ pub struct ClientInfo {
 }
 
 /// Who a connection has shown itself to be, and until when.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Identity {
     /// Tenant, owner and rights.
     pub principal: Principal,
-    /// How long from now what it showed is good; `None` where nobody shows anything.
+    /// Whether nobody knows who it is; then the owner in `principal` stands for all such.
+    pub anonymous: bool,
+    /// How long from now what it showed is good; `None` for ever.
     pub expires_in: Option<Duration>,
+    /// What it is given beside who it is.
+    pub welcome: Welcome,
+}
+
+impl Identity {
+    /// Somebody whom nobody knows: it may do with streams what their options let such do, and sees no tasks.
+    #[must_use]
+    pub fn anonymous() -> Self {
+        let principal = Principal {
+            owner: "anonymous".parse().expect("a word is an owner's name"),
+            rights: [Right::Watch, Right::Publish].into_iter().collect(),
+            ..Principal::local()
+        };
+        Self {
+            anonymous: true,
+            ..Self::known(principal, None)
+        }
+    }
+
+    /// Somebody who is known, for so long, and given nothing else.
+    #[must_use]
+    pub fn known(principal: Principal, expires_in: Option<Duration>) -> Self {
+        Self {
+            principal,
+            anonymous: false,
+            expires_in,
+            welcome: Welcome::default(),
+        }
+    }
 }

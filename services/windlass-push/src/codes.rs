@@ -4,7 +4,7 @@
 //! from 2500 on make the library subscribe again. Disconnect codes 3500-3999 and 4500-4999 are final, 3000-3499 and
 //! 4000-4499 make it reconnect.
 
-use serde::Serialize;
+use std::sync::Arc;
 
 /// The longest reason in bytes that a WebSocket close frame can hold is 123 (RFC 6455 section 5.5: 125 less the
 /// code). A longer one would make the frame invalid.
@@ -39,11 +39,13 @@ pub enum ErrorCode {
     TooManyRequests,
     /// The missed publications are gone, and the client asked to be refused then.
     UnrecoverablePosition,
+    /// The same is being paged through already.
+    ConcurrentPagination,
 }
 
 impl ErrorCode {
     /// Every code.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Internal,
         Self::Unauthorized,
         Self::UnknownChannel,
@@ -57,6 +59,7 @@ impl ErrorCode {
         Self::Expired,
         Self::TooManyRequests,
         Self::UnrecoverablePosition,
+        Self::ConcurrentPagination,
     ];
 
     /// Number, message, and whether trying again may help.
@@ -76,7 +79,45 @@ impl ErrorCode {
             Self::Expired => (110, "expired", false),
             Self::TooManyRequests => (111, "too many requests", true),
             Self::UnrecoverablePosition => (112, "unrecoverable position", false),
+            Self::ConcurrentPagination => (113, "concurrent pagination", true),
         }
+    }
+}
+
+/// How a command is refused: by a code of the protocol, or in the backend's own words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    /// The protocol's.
+    Code(ErrorCode),
+    /// The backend's.
+    Custom(Arc<CustomError>),
+}
+
+/// An error in the backend's own words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CustomError {
+    /// The number, 400 to 1999 by the protocol's rules.
+    pub code: u32,
+    /// The words.
+    pub message: String,
+    /// Whether trying again may help.
+    pub temporary: bool,
+}
+
+impl Refusal {
+    /// Number, message, and whether trying again may help.
+    #[must_use]
+    pub fn parts(&self) -> (u32, &str, bool) {
+        match self {
+            Self::Code(code) => code.parts(),
+            Self::Custom(error) => (error.code, &error.message, error.temporary),
+        }
+    }
+}
+
+impl From<ErrorCode> for Refusal {
+    fn from(code: ErrorCode) -> Self {
+        Self::Code(code)
     }
 }
 
@@ -89,11 +130,20 @@ pub enum UnsubscribeCode {
     InsufficientState,
     /// The subscription expired: it subscribes again with a new token.
     Expired,
+    /// What the client knows of the channel is no longer so: it subscribes again from nothing.
+    StateInvalidated,
+    /// As the API asked for, with a code of the application's: from 2500 on the client subscribes again.
+    Custom(u32),
 }
 
 impl UnsubscribeCode {
     /// Every code.
-    pub const ALL: [Self; 3] = [Self::Server, Self::InsufficientState, Self::Expired];
+    pub const ALL: [Self; 4] = [
+        Self::Server,
+        Self::InsufficientState,
+        Self::Expired,
+        Self::StateInvalidated,
+    ];
 
     /// Number and reason.
     #[must_use]
@@ -102,13 +152,14 @@ impl UnsubscribeCode {
             Self::Server => (2000, "server unsubscribe"),
             Self::InsufficientState => (2500, "insufficient state"),
             Self::Expired => (2501, "subscription expired"),
+            Self::StateInvalidated => (2502, "state invalidated"),
+            Self::Custom(code) => (code, "server unsubscribe"),
         }
     }
 }
 
 /// Why the service closed a connection: the code and reason of its WebSocket close frame.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Disconnect {
     /// The client closed it, or is done with it.
     Closed,
@@ -118,20 +169,44 @@ pub enum Disconnect {
     ServerError,
     /// The token has expired and was not refreshed.
     Expired,
+    /// A subscription that the server made has expired.
+    SubscriptionExpired,
     /// It took too little of what was waiting for it.
     Slow,
+    /// It could not be written to.
+    WriteError,
+    /// It missed something of a subscription that the server made: it recovers by connecting again.
+    InsufficientState,
+    /// The API asked for it; the client connects again.
+    ForceReconnect,
     /// It sends more, or faster, than is taken.
     TooManyRequests,
     /// Nothing was heard of the client within the read deadline.
     NoPong,
+    /// What the client knows is no longer so: it connects again from nothing.
+    StateInvalidated,
     /// The token is not valid.
     InvalidToken,
     /// The client does not speak the protocol.
     BadRequest,
     /// No connect command came in time.
     Stale,
+    /// The API asked for it, for good.
+    ForceNoReconnect,
+    /// The user, or the node, has as many connections as it may.
+    ConnectionLimit,
+    /// The connection has as many channels as it may.
+    ChannelLimit,
+    /// The client speaks an encoding that it cannot use here.
+    InappropriateProtocol,
+    /// The user may not be connected.
+    PermissionDenied,
     /// The client uses something that this server does not have.
     NotAvailable,
+    /// The client goes on doing what is refused.
+    TooManyErrors,
+    /// In the words of the API or of the backend.
+    Custom(Arc<CustomDisconnect>),
     /// WebSocket: it is a violation of RFC 6455.
     ProtocolError,
     /// WebSocket: this kind of frame is of no use here.
@@ -146,20 +221,47 @@ pub enum Disconnect {
     GoingAway,
 }
 
+/// A close code and reason in the words of the API or of the backend.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct CustomDisconnect {
+    code: u16,
+    reason: String,
+}
+
+impl CustomDisconnect {
+    /// `None` for a code outside 3000-4999, or a reason that a close frame cannot hold.
+    #[must_use]
+    pub fn new(code: u32, reason: String) -> Option<Self> {
+        let code = u16::try_from(code).ok().filter(|code| (3000..5000).contains(code))?;
+        (reason.len() <= REASON_BYTES_MAX).then_some(Self { code, reason })
+    }
+}
+
 impl Disconnect {
-    /// Every way to close a connection.
-    pub const ALL: [Self; 17] = [
+    /// Every way to close a connection that this service has by itself.
+    pub const ALL: [Self; 28] = [
         Self::Closed,
         Self::Shutdown,
         Self::ServerError,
         Self::Expired,
+        Self::SubscriptionExpired,
         Self::Slow,
-        Self::TooManyRequests,
+        Self::WriteError,
+        Self::InsufficientState,
+        Self::ForceReconnect,
         Self::NoPong,
+        Self::TooManyRequests,
+        Self::StateInvalidated,
         Self::InvalidToken,
         Self::BadRequest,
         Self::Stale,
+        Self::ForceNoReconnect,
+        Self::ConnectionLimit,
+        Self::ChannelLimit,
+        Self::InappropriateProtocol,
+        Self::PermissionDenied,
         Self::NotAvailable,
+        Self::TooManyErrors,
         Self::ProtocolError,
         Self::UnsupportedData,
         Self::InvalidText,
@@ -170,25 +272,37 @@ impl Disconnect {
 
     /// Whether a client library reconnects after this code: the ranges are those of the protocol.
     #[must_use]
-    pub fn asks_to_reconnect(self) -> bool {
+    pub fn asks_to_reconnect(&self) -> bool {
         !matches!(self.parts().0, 3500..=3999 | 4500..=4999 | 1009)
     }
 
     /// Close code and reason.
     #[must_use]
-    pub fn parts(self) -> (u16, &'static str) {
+    pub fn parts(&self) -> (u16, &str) {
         match self {
             Self::Closed => (1000, ""),
             Self::Shutdown => (3001, "shutdown"),
             Self::ServerError => (3004, "internal server error"),
             Self::Expired => (3005, "connection expired"),
+            Self::SubscriptionExpired => (3006, "subscription expired"),
             Self::Slow => (3008, "slow"),
+            Self::WriteError => (3009, "write error"),
+            Self::InsufficientState => (3010, "insufficient state"),
+            Self::ForceReconnect => (3011, "force reconnect"),
             Self::NoPong => (3012, "no pong"),
             Self::TooManyRequests => (3013, "too many requests"),
+            Self::StateInvalidated => (3014, "state invalidated"),
             Self::InvalidToken => (3500, "invalid token"),
             Self::BadRequest => (3501, "bad request"),
             Self::Stale => (3502, "stale"),
+            Self::ForceNoReconnect => (3503, "force disconnect"),
+            Self::ConnectionLimit => (3504, "connection limit"),
+            Self::ChannelLimit => (3505, "channel limit"),
+            Self::InappropriateProtocol => (3506, "inappropriate protocol"),
+            Self::PermissionDenied => (3507, "permission denied"),
             Self::NotAvailable => (3508, "not available"),
+            Self::TooManyErrors => (3509, "too many errors"),
+            Self::Custom(custom) => (custom.code, &custom.reason),
             Self::ProtocolError => (1002, "protocol error"),
             Self::UnsupportedData => (1003, "unsupported data"),
             Self::InvalidText => (1007, "invalid text"),

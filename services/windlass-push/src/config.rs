@@ -5,8 +5,12 @@ use std::time::Duration;
 use serde::Deserialize;
 use windlass_serve::config::Time;
 
-use crate::broker::{Retention, memory};
+use crate::broker::memory;
 use crate::heartbeat::Rhythm;
+
+pub mod channels;
+
+pub use channels::{ChannelOptions, Channels, Namespace};
 
 /// The `push` section of a configuration file. Times are texts such as `500ms`, `15s`, `5m`, `24h`.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -19,6 +23,10 @@ pub struct Config {
     /// What clients may do with channels, by the names that Centrifugo gives its options. Absent: everything on a
     /// loopback listener, nothing elsewhere.
     pub channels: Option<ChannelOptions>,
+    /// The options of channels whose names begin with a namespace and a colon.
+    pub namespaces: Vec<Namespace>,
+    /// Whether clients of the Centrifuge protocol may connect without a token; they are known to nobody then.
+    pub anonymous: bool,
     /// Whether clients of the plain protocol may send each other messages.
     pub messages: bool,
     /// How the service is left.
@@ -74,60 +82,6 @@ pub struct DrainConfig {
     pub grace: Option<Time>,
 }
 
-/// What clients may do with channels. Absent options are off.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct ChannelOptions {
-    /// Clients may subscribe without a token for the channel.
-    pub allow_subscribe_for_client: bool,
-    /// Clients may publish.
-    pub allow_publish_for_client: bool,
-    /// Clients that are subscribed may publish.
-    pub allow_publish_for_subscriber: bool,
-    /// Clients may read the history.
-    pub allow_history_for_client: bool,
-    /// Clients that are subscribed may read the history.
-    pub allow_history_for_subscriber: bool,
-    /// It is known who is in the channel.
-    pub presence: bool,
-    /// Clients may ask who is in the channel.
-    pub allow_presence_for_client: bool,
-    /// Clients that are subscribed may ask.
-    pub allow_presence_for_subscriber: bool,
-    /// How many publications are remembered; with any, missed ones are recovered.
-    pub history_size: usize,
-    /// For how long.
-    pub history_ttl: Option<Time>,
-}
-
-impl ChannelOptions {
-    /// Everything is allowed and remembered for a while: for a server that only its own machine can reach.
-    #[must_use]
-    pub fn open() -> Self {
-        Self {
-            allow_subscribe_for_client: true,
-            allow_publish_for_client: true,
-            allow_publish_for_subscriber: true,
-            allow_history_for_client: true,
-            allow_history_for_subscriber: true,
-            presence: true,
-            allow_presence_for_client: true,
-            allow_presence_for_subscriber: true,
-            history_size: 300,
-            history_ttl: Some(Time(Duration::from_secs(300))),
-        }
-    }
-
-    /// What is remembered of a channel.
-    #[must_use]
-    pub fn retention(&self) -> Retention {
-        Retention {
-            size: self.history_size,
-            ttl: self.history_ttl.map_or(Duration::ZERO, |time| time.0),
-        }
-    }
-}
-
 /// A configuration that makes no sense.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("push.{field}: {reason}")]
@@ -154,7 +108,11 @@ pub struct Settings {
     /// How long a closing handshake may take.
     pub close_deadline: Duration,
     /// What clients may do with channels.
-    pub channels: ChannelOptions,
+    pub channels: Channels,
+    /// Whether clients of the Centrifuge protocol may connect without a token.
+    pub anonymous: bool,
+    /// Whether there are keys that verify tokens; without, a subscription token says nothing.
+    pub verifies_tokens: bool,
     /// The most publications that one reply carries.
     pub publications_max: usize,
     /// The most bytes of publications that one reply carries.
@@ -176,11 +134,7 @@ impl Settings {
     /// # Errors
     /// Which field makes no sense, and why.
     pub fn validate(config: &Config, open: bool) -> Result<Self, Error> {
-        let channels = match &config.channels {
-            Some(options) => options.clone(),
-            None if open => ChannelOptions::open(),
-            None => ChannelOptions::default(),
-        };
+        let channels = Channels::validate(config.channels.as_ref(), &config.namespaces, open)?;
         let settings = Self {
             rhythm: rhythm(&config.heartbeat),
             message_bytes_max: config.connection.message_bytes.unwrap_or(MESSAGE_BYTES),
@@ -190,6 +144,8 @@ impl Settings {
             expiry_grace: EXPIRY_GRACE,
             close_deadline: CLOSE_DEADLINE,
             channels,
+            anonymous: config.anonymous,
+            verifies_tokens: !open,
             publications_max: PUBLICATIONS,
             reply_bytes_max: REPLY_BYTES,
             messages: config.messages,
@@ -226,12 +182,6 @@ impl Settings {
         }
         if self.stale_after.is_zero() {
             return wrong("connection.staleAfter", "must not be zero");
-        }
-        if (self.channels.history_size == 0) != self.channels.history_ttl.is_none() {
-            return wrong(
-                "channels",
-                "history_size and history_ttl are given together or not at all",
-            );
         }
         Ok(())
     }

@@ -5,9 +5,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use windlass_serve::auth::{TokenError, Verified};
 use windlass_task::UnixMillis;
 
+use crate::broker::{self, Announcement};
 use crate::channel::ChannelKey;
-use crate::client::{ClientId, Identity};
+use crate::client::{ClientId, ClientInfo, Identity};
 use crate::few::BySlot;
+use crate::grant::{self, SubscriptionToken};
 use crate::hub;
 use crate::outbox::Outbox;
 use crate::push::Push;
@@ -28,8 +30,13 @@ pub(crate) struct Desk {
 #[derive(Debug)]
 struct Held {
     subscription: hub::Subscription,
-    /// The channel in whose presence the connection is.
-    present: Option<ChannelKey>,
+    channel: ChannelKey,
+    /// As whom others know the connection there.
+    info: ClientInfo,
+    /// Whether it is in the channel's presence.
+    present: bool,
+    /// Whether others are told when it goes.
+    announced: bool,
 }
 
 impl Desk {
@@ -48,11 +55,12 @@ impl Desk {
         let broker = self.push.broker();
         match effect {
             Effect::Authenticate { token } => Completion::Authenticated(self.authenticate(&token).await),
+            Effect::ReadGrant { token } => Completion::Granted(self.read_grant(&token).await),
             Effect::Subscribe(subscribe) => {
                 let slot = subscribe.slot;
                 Completion::Subscribed {
                     slot,
-                    start: self.subscribe(subscribe).await,
+                    start: self.subscribe(*subscribe).await,
                 }
             }
             Effect::Unsubscribe { slot } => {
@@ -98,16 +106,36 @@ impl Desk {
 
     async fn authenticate(&self, token: &str) -> Result<Identity, TokenError> {
         let authenticator = self.push.authenticator();
-        let verified = match &self.shown {
-            Some(shown) if token.is_empty() => shown.clone(),
-            None if token.is_empty() && authenticator.demands_token() => return Err(TokenError::Missing),
-            Some(_) | None => authenticator.verify_fresh(token).await?,
+        let now = UnixMillis::now();
+        let good_for = |expires: Option<UnixMillis>| expires.map(|expires| expires.since(now));
+        match &self.shown {
+            Some(shown) if token.is_empty() => Ok(Identity::known(shown.principal.clone(), good_for(shown.expires))),
+            None if token.is_empty() && authenticator.demands_token() => {
+                if self.push.settings().anonymous {
+                    Ok(Identity::anonymous())
+                } else {
+                    Err(TokenError::Missing)
+                }
+            }
+            Some(_) | None => {
+                let (verified, claims) = authenticator.verify_with_claims(token).await?;
+                let (welcome, expires) = grant::read_connection_token(claims, verified.expires, now)
+                    .map_err(|_| TokenError::Invalid("a claim of the connection has not the documented shape"))?;
+                Ok(Identity {
+                    welcome,
+                    ..Identity::known(verified.principal, good_for(expires))
+                })
+            }
+        }
+    }
+
+    async fn read_grant(&self, token: &str) -> Result<Option<Box<SubscriptionToken>>, TokenError> {
+        let Some(claims) = self.push.authenticator().claims(token).await? else {
+            return Ok(None);
         };
-        let expires_in = verified.expires.map(|expires| expires.since(UnixMillis::now()));
-        Ok(Identity {
-            principal: verified.principal,
-            expires_in,
-        })
+        grant::read_subscription_token(claims, UnixMillis::now())
+            .map(|token| Some(Box::new(token)))
+            .map_err(|_| TokenError::Invalid("a claim of the subscription has not the documented shape"))
     }
 
     async fn subscribe(&self, subscribe: Subscribe) -> Result<Start, Failure> {
@@ -116,15 +144,23 @@ impl Desk {
             channel,
             variant,
             source,
+            info,
             presence,
+            announced,
+            hears_others,
         } = subscribe;
+        let wanted = hub::Wanted {
+            slot,
+            variant,
+            hears_others,
+        };
         let push = &self.push;
         // In the hub first and read afterwards: what is published between the two comes twice, and the session drops
         // the repetition; the other way round it would be lost.
         let subscription = push
             .interest()
             .join(push.broker(), &channel, || {
-                push.hub().subscribe(&channel, &self.outbox, slot, variant)
+                push.hub().subscribe(&channel, &self.outbox, wanted)
             })
             .await?;
         let start = match source {
@@ -132,29 +168,54 @@ impl Desk {
             Source::History(range) => Start::History(push.broker().history(&channel, range).await?),
             Source::Nothing => Start::Nothing,
         };
-        // Held before the presence is told, so that it is taken back whatever becomes of telling it.
-        let present = presence.is_some().then(|| channel.clone());
-        self.lock().insert(slot, Held { subscription, present });
+        // Held before others are told, so that it is taken back whatever becomes of telling them.
+        let held = Held {
+            subscription,
+            channel: channel.clone(),
+            info: info.clone(),
+            present: presence,
+            announced,
+        };
+        self.lock().insert(slot, held);
         push.metrics().subscribed();
-        if let Some(info) = presence
-            && let Err(error) = push.broker().add_presence(&channel, self.client, info).await
-        {
+        if let Err(error) = self.appear(&channel, info, presence, announced).await {
             self.unsubscribe(slot).await;
             return Err(error.into());
         }
         Ok(start)
     }
 
+    /// Tells others that the connection is in a channel.
+    async fn appear(
+        &self,
+        channel: &ChannelKey,
+        info: ClientInfo,
+        presence: bool,
+        announced: bool,
+    ) -> Result<(), broker::Error> {
+        let broker = self.push.broker();
+        if presence {
+            broker.add_presence(channel, self.client, info.clone()).await?;
+        }
+        if announced {
+            broker.announce(channel, Announcement::Joined(info)).await?;
+        }
+        Ok(())
+    }
+
     async fn unsubscribe(&self, slot: Slot) {
-        let Some(Held { subscription, present }) = self.lock().remove(&slot) else {
+        let Some(held) = self.lock().remove(&slot) else {
             return;
         };
-        drop(subscription);
+        drop(held.subscription);
         self.push.metrics().unsubscribed();
-        if let Some(channel) = present
-            && self.push.broker().remove_presence(&channel, self.client).await.is_err()
-        {
+        let broker = self.push.broker();
+        if held.present && broker.remove_presence(&held.channel, self.client).await.is_err() {
             tracing::debug!("presence could not be removed, it ends with the node's lease");
+        }
+        let left = Announcement::Left(held.info);
+        if held.announced && broker.announce(&held.channel, left).await.is_err() {
+            tracing::debug!("nobody could be told that a client has left a channel");
         }
     }
 

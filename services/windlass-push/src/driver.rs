@@ -55,7 +55,6 @@ enum Event {
 }
 
 /// How a connection ends.
-#[derive(Clone, Copy)]
 enum Ending {
     /// It is closed by us, and the client is told why.
     Close(Disconnect),
@@ -157,6 +156,9 @@ impl<L: Link, S: Session> Driver<L, S> {
                 Item::Delivery(delivery) => self.session.deliver(delivery),
                 Item::Overflow(slot) => self.session.overflow(slot),
                 Item::Order(Order::Leave(grace)) => self.session.leave(grace, Instant::now().into_std()),
+                Item::Order(Order::Instruct(instruction)) => {
+                    self.session.instruct(instruction, Instant::now().into_std());
+                }
                 Item::Order(Order::Disconnect(disconnect)) => return Some(disconnect),
             }
             if let Some(disconnect) = self.act() {
@@ -244,8 +246,9 @@ impl<L: Link, S: Session> Driver<L, S> {
 
     /// The closing handshake (RFC 6455 section 7).
     async fn part(&mut self, ending: Ending) {
+        let waits = L::ANSWERS_FAREWELL && matches!(ending, Ending::Close(_));
         let disconnect = match ending {
-            Ending::Gone => return self.push.metrics().closed(Disconnect::Closed),
+            Ending::Gone => return self.push.metrics().closed(&Disconnect::Closed),
             Ending::Answer(code) => {
                 let payload = code.map(u16::to_be_bytes);
                 self.link
@@ -253,15 +256,15 @@ impl<L: Link, S: Session> Driver<L, S> {
                 Disconnect::Closed
             }
             Ending::Close(disconnect) => {
-                self.link.enqueue(self.session.farewell(disconnect));
+                self.link.enqueue(self.session.farewell(&disconnect));
                 disconnect
             }
         };
-        self.push.metrics().closed(disconnect);
+        self.push.metrics().closed(&disconnect);
         if std::future::poll_fn(|cx| self.link.poll_flush(cx)).await.is_err() {
             return;
         }
-        if L::ANSWERS_FAREWELL && matches!(ending, Ending::Close(_)) {
+        if waits {
             // What the client still says is of no use any more, but its answer is waited for.
             while let Some(Ok(message)) = std::future::poll_fn(|cx| self.link.poll_message(cx)).await {
                 if matches!(message, Message::Close(_)) {

@@ -15,7 +15,7 @@ use slab::Slab;
 use crate::channel::ChannelKey;
 use crate::outbox::Outbox;
 use crate::publication::Publication;
-use crate::queue::{Delivery, Put, Slot};
+use crate::queue::{Class, Delivery, Put, Slot};
 use crate::variant::Variant;
 
 /// How many shards there are: enough that two cores seldom meet in one, few enough to walk through.
@@ -55,6 +55,30 @@ struct Subscriber {
     outbox: Arc<Outbox>,
     slot: Slot,
     variant: Variant,
+    hears_others: bool,
+}
+
+/// How a subscription is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wanted {
+    /// Which of the connection's subscriptions it is.
+    pub slot: Slot,
+    /// In which form publications are wanted.
+    pub variant: Variant,
+    /// Whether it is told who comes and goes.
+    pub hears_others: bool,
+}
+
+impl Wanted {
+    /// Publications in this form, and nothing else.
+    #[must_use]
+    pub fn publications(slot: Slot, variant: Variant) -> Self {
+        Self {
+            slot,
+            variant,
+            hears_others: false,
+        }
+    }
 }
 
 /// A place in the hub; dropping it ends the deliveries.
@@ -90,15 +114,9 @@ impl Hub {
         }
     }
 
-    /// Delivers what `channel` carries to `outbox` from now on, as subscription `slot`.
+    /// Delivers what `channel` carries to `outbox` from now on, as it is `wanted`.
     #[must_use]
-    pub fn subscribe(
-        self: &Arc<Self>,
-        channel: &ChannelKey,
-        outbox: &Arc<Outbox>,
-        slot: Slot,
-        variant: Variant,
-    ) -> Subscription {
+    pub fn subscribe(self: &Arc<Self>, channel: &ChannelKey, outbox: &Arc<Outbox>, wanted: Wanted) -> Subscription {
         loop {
             let entry = Arc::clone(lock(self.shard(channel)).entry(channel.clone()).or_insert_with(|| {
                 Arc::new(Channel {
@@ -111,8 +129,9 @@ impl Hub {
                 (!subscribers.closed).then(|| {
                     subscribers.list.insert(Subscriber {
                         outbox: Arc::clone(outbox),
-                        slot,
-                        variant,
+                        slot: wanted.slot,
+                        variant: wanted.variant,
+                        hears_others: wanted.hears_others,
                     })
                 })
             };
@@ -139,6 +158,9 @@ impl Hub {
         let mut frames: [Option<Option<Bytes>>; Variant::COUNT] = Default::default();
         let (class, end) = (publication.class(), publication.end());
         for (_, subscriber) in &lock(&entry.subscribers).list {
+            if class == Class::Notice && !subscriber.hears_others {
+                continue;
+            }
             let frame = frames[subscriber.variant.index()]
                 .get_or_insert_with(|| subscriber.variant.encode(channel, publication));
             let Some(frame) = frame.clone() else { continue };

@@ -21,6 +21,7 @@ mod driver;
 pub mod emulation;
 pub mod events;
 mod few;
+pub mod grant;
 pub mod heartbeat;
 mod http;
 pub mod hub;

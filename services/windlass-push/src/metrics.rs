@@ -152,7 +152,7 @@ impl Metrics {
         }
     }
 
-    pub(crate) fn closed(&self, disconnect: Disconnect) {
+    pub(crate) fn closed(&self, disconnect: &Disconnect) {
         self.0
             .disconnects
             .get_or_create(&CodeLabel {

@@ -15,6 +15,10 @@ pub enum Publication {
     Message(Message),
     /// The latest value of a task.
     Task(TaskUpdate),
+    /// Somebody subscribed.
+    Joined(ClientInfo),
+    /// Somebody is subscribed no more.
+    Left(ClientInfo),
 }
 
 /// A publication in a stream.
@@ -35,6 +39,7 @@ impl Publication {
         match self {
             Self::Message(message) => Class::Stream(message.position),
             Self::Task(update) => Class::Latest(update.revision),
+            Self::Joined(_) | Self::Left(_) => Class::Notice,
         }
     }
 
@@ -42,7 +47,7 @@ impl Publication {
     #[must_use]
     pub fn end(&self) -> End {
         match self {
-            Self::Message(_) => End::Open,
+            Self::Message(_) | Self::Joined(_) | Self::Left(_) => End::Open,
             Self::Task(update) => match update.standing {
                 Standing::Live(status) if status.is_final() => End::Final,
                 Standing::Live(_) => End::Open,

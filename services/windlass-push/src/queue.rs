@@ -16,6 +16,7 @@ use bytes::Bytes;
 
 use crate::codes::Disconnect;
 use crate::position::StreamPosition;
+use crate::session::Instruction;
 
 /// What one waiting item costs beyond its frame, in bytes: the item itself, rounded up, so that a flood of tiny
 /// frames cannot take much more memory than the bound says.
@@ -37,6 +38,8 @@ pub enum Class {
     Stream(Option<StreamPosition>),
     /// The latest value, by its revision; newer ones are greater.
     Latest(u64),
+    /// Who came or went: of no position, and as a stream's otherwise.
+    Notice,
 }
 
 /// Whether a channel goes on after a publication.
@@ -64,17 +67,19 @@ pub struct Delivery {
 }
 
 /// What the service wants of a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Order {
     /// Go elsewhere: the server is about to leave. What speaks a protocol that can move without a gap has this
     /// long for it.
     Leave(Duration),
+    /// Change what the connection has.
+    Instruct(Instruction),
     /// Close now, whatever waits.
     Disconnect(Disconnect),
 }
 
 /// What a connection takes from its queue.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Item {
     /// An order.
     Order(Order),
@@ -139,7 +144,7 @@ impl Queue {
     /// Why the connection has been given up, if it has.
     #[must_use]
     pub fn given_up(&self) -> Option<Disconnect> {
-        self.given_up
+        self.given_up.clone()
     }
 
     /// The bytes that wait.
@@ -155,7 +160,7 @@ impl Queue {
         }
         match order {
             Order::Disconnect(disconnect) => self.give_up(disconnect),
-            Order::Leave(_) => {
+            Order::Leave(_) | Order::Instruct(_) => {
                 self.append(Item::Order(order));
                 self.check_hard_bound(Put::Queued)
             }
@@ -169,7 +174,7 @@ impl Queue {
         }
         match delivery.class {
             Class::Latest(revision) => self.deliver_latest(delivery, revision),
-            Class::Stream(_) => self.deliver_stream(delivery),
+            Class::Stream(_) | Class::Notice => self.deliver_stream(delivery),
         }
     }
 
@@ -258,7 +263,7 @@ impl Queue {
         for item in self.items.iter().flatten() {
             if let Item::Delivery(Delivery {
                 slot,
-                class: Class::Stream(_),
+                class: Class::Stream(_) | Class::Notice,
                 ..
             }) = item
             {
@@ -285,7 +290,7 @@ impl Queue {
         self.latest.clear();
         self.overflowed.clear();
         self.bytes = 0;
-        self.given_up = Some(disconnect);
+        self.given_up = Some(disconnect.clone());
         self.append(Item::Order(Order::Disconnect(disconnect)));
         Put::GivenUp
     }

@@ -15,7 +15,8 @@ use windlass_task::{Owner, Record, TaskKey, TaskUpdate};
 use crate::broker::{self, History, Outgoing, PresenceCount, Range, Retention};
 use crate::channel::ChannelKey;
 use crate::client::{ClientInfo, Identity};
-use crate::codes::Disconnect;
+use crate::codes::{Disconnect, UnsubscribeCode};
+use crate::grant::{ServerSubscription, SubscriptionToken};
 use crate::position::StreamPosition;
 use crate::queue::{Delivery, Slot};
 use crate::socket::Message;
@@ -39,8 +40,10 @@ pub trait Session: Send {
     fn deadline(&self) -> Option<Instant>;
     /// Whether it takes messages now. While it does not, the connection is not read.
     fn is_receptive(&self) -> bool;
+    /// The service wants something changed.
+    fn instruct(&mut self, instruction: Instruction, now: Instant);
     /// The last that the other end is sent when the connection is closed by us.
-    fn farewell(&self, disconnect: Disconnect) -> Bytes;
+    fn farewell(&self, disconnect: &Disconnect) -> Bytes;
     /// The next thing to do.
     fn action(&mut self) -> Option<Action>;
 }
@@ -56,6 +59,25 @@ pub enum Action {
     Note(Note),
     /// Close the connection; nothing follows.
     Close(Disconnect),
+}
+
+/// What an API changes of a connection that somebody else opened.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Instruction {
+    /// Subscribe it.
+    Subscribe(Box<ServerSubscription>),
+    /// End a subscription, whoever made it.
+    Unsubscribe {
+        /// To what.
+        channel: String,
+        /// What the client is told.
+        code: UnsubscribeCode,
+    },
+    /// Move its end.
+    Refresh {
+        /// How long it is good for from now; `None` for ever.
+        expires_in: Option<Duration>,
+    },
 }
 
 /// Something worth counting that only a session knows.
@@ -76,8 +98,13 @@ pub enum Effect {
         /// The token; empty when none was shown.
         token: String,
     },
+    /// Find out what a subscription token gives.
+    ReadGrant {
+        /// The token.
+        token: String,
+    },
     /// Start a subscription.
-    Subscribe(Subscribe),
+    Subscribe(Box<Subscribe>),
     /// End a subscription.
     Unsubscribe {
         /// Which.
@@ -131,8 +158,31 @@ pub struct Subscribe {
     pub variant: Variant,
     /// What it begins with.
     pub source: Source,
-    /// As whom it shows in the channel's presence, if it does.
-    pub presence: Option<ClientInfo>,
+    /// As whom it is known to others in the channel.
+    pub info: ClientInfo,
+    /// Whether it shows in the channel's presence.
+    pub presence: bool,
+    /// Whether others are told that it comes and goes.
+    pub announced: bool,
+    /// Whether it is told who comes and goes.
+    pub hears_others: bool,
+}
+
+impl Subscribe {
+    /// A subscription of which nobody else is told anything.
+    #[must_use]
+    pub fn quiet(slot: Slot, channel: ChannelKey, variant: Variant, source: Source) -> Self {
+        Self {
+            slot,
+            channel,
+            variant,
+            source,
+            info: ClientInfo::default(),
+            presence: false,
+            announced: false,
+            hears_others: false,
+        }
+    }
 }
 
 /// What a subscription begins with.
@@ -156,6 +206,8 @@ pub enum Source {
 pub enum Completion {
     /// Of [`Effect::Authenticate`].
     Authenticated(Result<Identity, TokenError>),
+    /// Of [`Effect::ReadGrant`]. `None` where there are no keys, so that no token says anything.
+    Granted(Result<Option<Box<SubscriptionToken>>, TokenError>),
     /// Of [`Effect::Subscribe`].
     Subscribed {
         /// Which.

@@ -92,6 +92,9 @@ pub enum Authenticator {
     Tokens(Verifier),
 }
 
+/// Everything that a token says, verified, by the names of its claims.
+pub type Claims = serde_json::Map<String, serde_json::Value>;
+
 /// Keys and rules by which tokens are verified.
 #[derive(Debug, Clone)]
 pub struct Verifier {
@@ -215,6 +218,30 @@ impl Authenticator {
         match self {
             Self::Loopback => Ok(Verified::local()),
             Self::Tokens(verifier) => verifier.tokens.verify_fresh(token).await,
+        }
+    }
+
+    /// The same, with everything that the token says; on loopback it says nothing.
+    ///
+    /// # Errors
+    /// Why the token gives no principal.
+    pub async fn verify_with_claims(&self, token: &str) -> Result<(Verified, Claims), TokenError> {
+        match self {
+            Self::Loopback => Ok((Verified::local(), Claims::new())),
+            Self::Tokens(Verifier { tokens, .. }) => tokens.verify_with_claims(token).await,
+        }
+    }
+
+    /// What a token says that was made for something else than to say who calls, such as one channel. It is signed
+    /// and in its time as any other, but `sub` and `exp` need not be there. `None` on loopback, where there are no
+    /// keys.
+    ///
+    /// # Errors
+    /// Why nothing that the token says counts.
+    pub async fn claims(&self, token: &str) -> Result<Option<Claims>, TokenError> {
+        match self {
+            Self::Loopback => Ok(None),
+            Self::Tokens(Verifier { tokens, .. }) => tokens.claims(token).await.map(Some),
         }
     }
 

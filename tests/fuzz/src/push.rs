@@ -113,10 +113,8 @@ fn is_over(session: &mut impl Session, said: usize, now: Instant) -> bool {
 fn outcome(effect: Effect, succeeds: bool) -> Completion {
     let failed = Failure::Unavailable;
     match effect {
-        Effect::Authenticate { .. } => Completion::Authenticated(Ok(Identity {
-            principal: Principal::local(),
-            expires_in: None,
-        })),
+        Effect::Authenticate { .. } => Completion::Authenticated(Ok(Identity::known(Principal::local(), None))),
+        Effect::ReadGrant { .. } => Completion::Granted(Ok(None)),
         Effect::Subscribe(subscribe) => Completion::Subscribed {
             slot: subscribe.slot,
             start: if succeeds { Ok(Start::Nothing) } else { Err(failed) },

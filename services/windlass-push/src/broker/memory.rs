@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::{Broker, Error, History, NodeId, Outgoing, PresenceCount, Range, Receiver, Retention};
+use super::{Announcement, Broker, Error, History, NodeId, Outgoing, PresenceCount, Range, Receiver, Retention};
 use crate::channel::ChannelKey;
 use crate::client::{ClientId, ClientInfo};
 use crate::few;
@@ -98,9 +98,12 @@ impl Network {
     }
 
     fn bring(&self, channel: &ChannelKey, message: Message) {
-        let publication = Publication::Message(message);
+        self.bring_all(channel, &Publication::Message(message));
+    }
+
+    fn bring_all(&self, channel: &ChannelKey, publication: &Publication) {
         for receiver in self.receivers(channel) {
-            receiver.publication(channel, &publication);
+            receiver.publication(channel, publication);
         }
     }
 }
@@ -169,6 +172,15 @@ impl Broker for Memory {
                 interest.remove(channel);
             }
         }
+        Ok(())
+    }
+
+    async fn announce(&self, channel: &ChannelKey, announcement: Announcement) -> Result<(), Error> {
+        let publication = match announcement {
+            Announcement::Joined(info) => Publication::Joined(info),
+            Announcement::Left(info) => Publication::Left(info),
+        };
+        self.network.bring_all(channel, &publication);
         Ok(())
     }
 

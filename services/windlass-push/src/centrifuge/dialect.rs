@@ -66,14 +66,14 @@ impl Dialect {
 
     /// The last that a client is sent: a close frame where there are frames, otherwise a push that says the same.
     #[must_use]
-    pub fn farewell(self, disconnect: Disconnect) -> Bytes {
+    pub fn farewell(self, disconnect: &Disconnect) -> Bytes {
         match self.carrier {
             Carrier::WebSocket => {
                 let (code, reason) = disconnect.parts();
                 frame::close(code, reason)
             }
             Carrier::Stream | Carrier::Events => self
-                .encode(&Reply::Push(Push::Disconnect(disconnect)))
+                .encode(&Reply::Push(Push::Disconnect(disconnect.clone())))
                 .unwrap_or_default(),
         }
     }
@@ -134,11 +134,11 @@ mod tests {
     #[test]
     fn a_farewell_without_frames_says_whether_to_come_back() {
         assert_eq!(
-            STREAM.farewell(Disconnect::Shutdown),
+            STREAM.farewell(&Disconnect::Shutdown),
             "{\"push\":{\"disconnect\":{\"code\":3001,\"reason\":\"shutdown\",\"reconnect\":true}}}\n"
         );
         assert_eq!(
-            EVENTS.farewell(Disconnect::BadRequest),
+            EVENTS.farewell(&Disconnect::BadRequest),
             "data: {\"push\":{\"disconnect\":{\"code\":3501,\"reason\":\"bad request\"}}}\n\n"
         );
     }

@@ -7,25 +7,28 @@
 mod channels;
 mod connect;
 mod deliver;
+mod server;
 mod subscribe;
 mod subscriptions;
+mod terms;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::command::{Command, Method};
+use super::command::{Command, Method, SubscribeRequest};
 use super::peer::Peer;
 use super::reply::{Outcome, Reply};
 use crate::channel;
-use crate::codes::{Disconnect, ErrorCode};
-use crate::config::Settings;
+use crate::codes::{Disconnect, ErrorCode, Refusal, UnsubscribeCode};
+use crate::config::{ChannelOptions, Settings};
 use crate::heartbeat::Beat;
 use crate::queue::Slot;
-use crate::session::{Completion, Effect, Failure, Note};
-use connect::Connected;
+use crate::session::{Completion, Effect, Failure, Note, Start};
+use connect::{Connected, Connecting};
+use server::Making;
 use subscribe::Starting;
 use subscriptions::Subscriptions;
 
@@ -51,6 +54,8 @@ pub struct Engine {
     settings: Arc<Settings>,
     state: State,
     awaiting: Option<Awaiting>,
+    /// Subscriptions of the server's whose beginnings are being read.
+    making: Vec<Making>,
     subscriptions: Subscriptions,
     outputs: VecDeque<Output>,
     jitter: f64,
@@ -71,14 +76,39 @@ enum State {
 /// The command whose effect is under way.
 #[derive(Debug)]
 enum Awaiting {
-    Connect { id: u32 },
-    Refresh { id: u32 },
+    Connect(Box<Connecting>),
+    /// The connection's own subscriptions.
+    First(Box<Connecting>),
+    Refresh {
+        id: u32,
+    },
+    Grant {
+        id: u32,
+        request: Box<SubscribeRequest>,
+        options: Arc<ChannelOptions>,
+    },
+    SubRefresh {
+        id: u32,
+        channel: String,
+    },
     Subscribe(Starting),
-    Unsubscribe { id: u32, slot: Slot },
-    Publish { id: u32 },
-    History { id: u32, epoch: String },
-    Presence { id: u32 },
-    PresenceStats { id: u32 },
+    Unsubscribe {
+        id: u32,
+        slot: Slot,
+    },
+    Publish {
+        id: u32,
+    },
+    History {
+        id: u32,
+        epoch: String,
+    },
+    Presence {
+        id: u32,
+    },
+    PresenceStats {
+        id: u32,
+    },
 }
 
 impl Engine {
@@ -91,6 +121,7 @@ impl Engine {
             settings,
             state: State::Opened { stale_at },
             awaiting: None,
+            making: Vec::new(),
             subscriptions: Subscriptions::default(),
             outputs: VecDeque::new(),
             jitter,
@@ -125,7 +156,7 @@ impl Engine {
     }
 
     /// A command came.
-    pub fn command(&mut self, command: Command) {
+    pub fn command(&mut self, command: Command, now: Instant) {
         debug_assert!(!self.is_busy(), "commands are taken one after the other");
         let Command { id, method } = command;
         match &mut self.state {
@@ -139,15 +170,15 @@ impl Engine {
                 Method::Pong if connected.heartbeat.pong() => {}
                 Method::Pong | Method::Connect(_) => self.close(Disconnect::BadRequest),
                 Method::Refresh(request) => self.refresh(id, request),
-                Method::Subscribe(request) => self.subscribe(id, request),
+                Method::Subscribe(request) => self.subscribe(id, request, now),
                 Method::Unsubscribe(request) => self.unsubscribe(id, &request.channel),
                 Method::Publish(request) => self.publish(id, request),
                 Method::History(request) => self.history(id, request),
                 Method::Presence(request) => self.presence(id, &request.channel),
                 Method::PresenceStats(request) => self.presence_stats(id, &request.channel),
-                Method::SubRefresh(request) if request.channel.is_empty() => self.close(Disconnect::BadRequest),
-                // There are no subscription tokens, no procedures, and the protocol has no use for a client's ping.
-                Method::SubRefresh(_) | Method::Rpc(_) | Method::Ping => self.refuse(id, ErrorCode::NotAvailable),
+                Method::SubRefresh(request) => self.sub_refresh(id, request),
+                // There are no procedures, and the protocol has no use for a client's ping.
+                Method::Rpc(_) | Method::Ping => self.refuse(id, ErrorCode::NotAvailable),
                 // It has no reply, so this is the only way to say that nobody listens.
                 Method::Send(_) => self.close(Disconnect::NotAvailable),
             },
@@ -159,12 +190,20 @@ impl Engine {
         if matches!(self.state, State::Closed) {
             return;
         }
+        if let Completion::Subscribed { slot, start } = completion {
+            return self.subscription_begins(slot, start);
+        }
         match (self.awaiting.take(), completion) {
-            (Some(Awaiting::Connect { id }), Completion::Authenticated(result)) => self.connected(id, result, now),
-            (Some(Awaiting::Refresh { id }), Completion::Authenticated(result)) => self.refreshed(id, result, now),
-            (Some(Awaiting::Subscribe(starting)), Completion::Subscribed { slot, start }) if starting.slot == slot => {
-                self.subscribed(starting, start);
+            (Some(Awaiting::Connect(connecting)), Completion::Authenticated(result)) => {
+                self.connected(*connecting, result, now);
             }
+            (Some(Awaiting::Grant { id, request, options }), Completion::Granted(result)) => {
+                self.granted(id, &request, &options, result, now);
+            }
+            (Some(Awaiting::SubRefresh { id, channel }), Completion::Granted(result)) => {
+                self.sub_refreshed(id, &channel, result, now);
+            }
+            (Some(Awaiting::Refresh { id }), Completion::Authenticated(result)) => self.refreshed(id, result, now),
             (Some(Awaiting::Unsubscribe { id, slot: wanted }), Completion::Unsubscribed { slot }) if slot == wanted => {
                 self.done(id, Outcome::Unsubscribe);
             }
@@ -188,6 +227,17 @@ impl Engine {
         }
     }
 
+    /// A subscription's beginning was read, for a command or for the server.
+    fn subscription_begins(&mut self, slot: Slot, start: Result<Start, Failure>) {
+        if self.is_making(slot) {
+            return self.made(slot, start);
+        }
+        match self.awaiting.take() {
+            Some(Awaiting::Subscribe(starting)) if starting.slot == slot => self.subscribed(starting, start),
+            awaiting => self.awaiting = awaiting,
+        }
+    }
+
     /// The server wants to be left: the client library reconnects elsewhere, spread by its own jitter.
     pub fn leave(&mut self) {
         self.close(Disconnect::Shutdown);
@@ -206,6 +256,9 @@ impl Engine {
                 if connected.ends.is_some_and(|ends| now >= ends) {
                     return self.close(Disconnect::Expired);
                 }
+                if let Some(slot) = self.subscriptions.expired(now) {
+                    return self.end(slot, UnsubscribeCode::Expired);
+                }
                 match connected.heartbeat.beat(now) {
                     Beat::Rest => {}
                     Beat::Ping => self.send(Reply::Ping),
@@ -221,8 +274,12 @@ impl Engine {
         match &self.state {
             State::Opened { stale_at } | State::Refused { stale_at } => Some(*stale_at),
             State::Connected(connected) => {
-                let beat = connected.heartbeat.next();
-                Some(connected.ends.map_or(beat, |ends| ends.min(beat)))
+                let times = [
+                    connected.ends,
+                    self.subscriptions.deadline(),
+                    Some(connected.heartbeat.next()),
+                ];
+                times.into_iter().flatten().min()
             }
             State::Closed => None,
         }
@@ -236,8 +293,8 @@ impl Engine {
         self.send(Reply::Done(id, outcome));
     }
 
-    fn refuse(&mut self, id: u32, error: ErrorCode) {
-        self.send(Reply::Refused(id, error));
+    fn refuse(&mut self, id: u32, error: impl Into<Refusal>) {
+        self.send(Reply::Refused(id, error.into()));
     }
 
     fn effect(&mut self, effect: Effect) {
@@ -248,6 +305,7 @@ impl Engine {
         if !matches!(self.state, State::Closed) {
             self.state = State::Closed;
             self.awaiting = None;
+            self.making = Vec::new();
             // What still comes for them goes nowhere.
             self.subscriptions = Subscriptions::default();
             self.outputs.push_back(Output::Close(disconnect));
@@ -257,13 +315,22 @@ impl Engine {
     /// What kind of channel a command names. A command without a channel is no command; one with an impossible
     /// channel is refused.
     fn classify(&mut self, id: u32, name: &str) -> Option<channel::Kind> {
-        match channel::classify(name) {
+        match channel::classify(name, &self.settings.channels) {
             Ok(kind) => return Some(kind),
             Err(channel::NameError::Empty) => self.close(Disconnect::BadRequest),
-            Err(channel::NameError::TooLong | channel::NameError::Control) => self.refuse(id, ErrorCode::BadRequest),
+            Err(channel::NameError::UnknownNamespace) => self.refuse(id, ErrorCode::UnknownChannel),
+            Err(channel::NameError::TooLong | channel::NameError::Control | channel::NameError::Pattern) => {
+                self.refuse(id, ErrorCode::BadRequest);
+            }
         }
         None
     }
+}
+
+/// Whether and in how many seconds something expires, as clients are told: never 0 s for what does, for 0 is left out.
+fn expiry(expires_in: Option<Duration>) -> (bool, u32) {
+    let seconds = |time: Duration| u32::try_from(time.as_millis().div_ceil(1_000)).unwrap_or(u32::MAX);
+    (expires_in.is_some(), expires_in.map_or(0, |time| seconds(time).max(1)))
 }
 
 /// How a command is refused when its effect failed.

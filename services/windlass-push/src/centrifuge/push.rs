@@ -41,6 +41,14 @@ pub fn publication(channel: &str, publication: &Publication) -> Reply {
             channel,
             publication: of_task(update),
         },
+        Publication::Joined(info) => Push::Join {
+            channel,
+            info: info.clone(),
+        },
+        Publication::Left(info) => Push::Leave {
+            channel,
+            info: info.clone(),
+        },
     })
 }
 

@@ -36,6 +36,20 @@ pub fn recover(known: &Known, history: History, bytes_max: usize) -> Option<Vec<
     (offset == top.offset && bytes <= bytes_max).then_some(publications)
 }
 
+/// The latest publication, unless the client has it; `None` when it cannot be given. `history` holds the newest only.
+#[must_use]
+pub fn recover_latest(known: &Known, history: History) -> Option<Vec<Message>> {
+    let History { mut publications, top } = history;
+    publications.retain(|message| message.position == Some(top));
+    if publications.is_empty() {
+        return None;
+    }
+    if known.offset == top.offset && names_epoch(&known.epoch, top.epoch) {
+        publications.clear();
+    }
+    Some(publications)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -97,6 +111,22 @@ mod tests {
             let case = format!("{offset} {epoch:?} {history:?}");
             assert_eq!(recovered(offset, epoch, history), expected, "{case}");
         }
+    }
+
+    #[test]
+    fn the_latest_comes_unless_the_client_has_it_or_it_is_forgotten() {
+        let latest = |offset, epoch: &str, history| {
+            let known = Known {
+                offset,
+                epoch: epoch.into(),
+            };
+            recover_latest(&known, history).map(|missed| missed.len())
+        };
+        assert_eq!(latest(0, "", history(5..6, 5)), Some(1));
+        assert_eq!(latest(3, "7", history(5..6, 5)), Some(1));
+        assert_eq!(latest(5, "7", history(5..6, 5)), Some(0));
+        assert_eq!(latest(5, "8", history(5..6, 5)), Some(1));
+        assert_eq!(latest(3, "7", history(0..0, 5)), None);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::client::ClientInfo;
-use crate::codes::{Disconnect, ErrorCode, UnsubscribeCode};
+use crate::codes::{Disconnect, Refusal, UnsubscribeCode};
 use crate::payload::Payload;
 
 /// One message to a client.
@@ -16,7 +16,7 @@ pub enum Reply {
     /// The command with this id succeeded.
     Done(u32, Outcome),
     /// The command with this id was refused.
-    Refused(u32, ErrorCode),
+    Refused(u32, Refusal),
     /// Something happened on a channel.
     Push(Push),
 }
@@ -113,6 +113,18 @@ pub struct ServerSubscription {
     /// What the application says of it.
     #[serde(skip_serializing_if = "Payload::is_empty")]
     pub data: Payload,
+}
+
+impl From<SubscribeResult> for ServerSubscription {
+    fn from(result: SubscribeResult) -> Self {
+        Self {
+            recoverable: result.recoverable,
+            epoch: result.epoch,
+            offset: result.offset,
+            positioned: result.positioned,
+            data: result.data,
+        }
+    }
 }
 
 /// The result of `connect`.

@@ -14,7 +14,7 @@ use super::peer::Peer;
 use crate::codes::Disconnect;
 use crate::config::Settings;
 use crate::queue::{Delivery, Slot};
-use crate::session::{Action, Completion, Session};
+use crate::session::{Action, Completion, Instruction, Session};
 use crate::socket::Message;
 
 /// Replies are joined into frames of about this many bytes: a client sends its connect and all its subscribe commands
@@ -54,10 +54,10 @@ impl Centrifuge {
     }
 
     /// Takes the commands that wait, up to one whose effect has to be waited for.
-    fn advance(&mut self) {
+    fn advance(&mut self, now: Instant) {
         while !self.engine.is_busy() {
             match self.commands.pop_front() {
-                Some(Ok(command)) => self.engine.command(command),
+                Some(Ok(command)) => self.engine.command(command, now),
                 Some(Err(Malformed)) => self.engine.garbage(),
                 None => {
                     self.commands = VecDeque::new();
@@ -80,12 +80,12 @@ impl Session for Centrifuge {
             Message::Binary(bytes) => self.commands.extend(self.dialect.codec.decode(&bytes)),
             Message::Ping(_) | Message::Pong | Message::Close(_) => {}
         }
-        self.advance();
+        self.advance(now);
     }
 
     fn complete(&mut self, completion: Completion, now: Instant) {
         self.engine.complete(completion, now);
-        self.advance();
+        self.advance(now);
     }
 
     fn deliver(&mut self, delivery: Delivery) {
@@ -98,7 +98,7 @@ impl Session for Centrifuge {
 
     fn leave(&mut self, within: Duration, now: Instant) {
         self.leaves = Some(now + within);
-        self.advance();
+        self.advance(now);
     }
 
     fn tick(&mut self, now: Instant) {
@@ -116,7 +116,11 @@ impl Session for Centrifuge {
         self.commands.is_empty() && !self.engine.is_busy() && self.leaves.is_none()
     }
 
-    fn farewell(&self, disconnect: Disconnect) -> Bytes {
+    fn instruct(&mut self, instruction: Instruction, now: Instant) {
+        self.engine.instruct(instruction, now);
+    }
+
+    fn farewell(&self, disconnect: &Disconnect) -> Bytes {
         self.dialect.farewell(disconnect)
     }
 

@@ -1,4 +1,5 @@
 use super::*;
+use crate::broker::Retention;
 
 fn read(json: &str) -> Result<Config, serde_json::Error> {
     serde_json::from_str(json)
@@ -18,13 +19,14 @@ fn the_shipped_values_are_those_of_the_design() {
 
 #[test]
 fn channels_are_closed_on_a_network_and_open_on_loopback_unless_configured() {
-    let closed = Settings::validate(&Config::default(), false).unwrap().channels;
+    let of = |settings: Settings| ChannelOptions::clone(settings.channels.options("news").unwrap());
+    let closed = of(Settings::validate(&Config::default(), false).unwrap());
     assert_eq!(closed, ChannelOptions::default());
     assert!(!closed.allow_subscribe_for_client && closed.retention().is_none());
-    let open = Settings::validate(&Config::default(), true).unwrap().channels;
+    let open = of(Settings::validate(&Config::default(), true).unwrap());
     assert!(open.allow_publish_for_client && !open.retention().is_none());
     let config = read(r#"{"channels":{"history_size":5,"history_ttl":"5m"}}"#).unwrap();
-    let configured = Settings::validate(&config, true).unwrap().channels;
+    let configured = of(Settings::validate(&config, true).unwrap());
     assert!(!configured.allow_publish_for_client);
     assert_eq!(
         configured.retention(),

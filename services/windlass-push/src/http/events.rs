@@ -21,7 +21,7 @@ use super::tasks::{permit, task_key};
 use crate::channel::ChannelKey;
 use crate::connections::Place;
 use crate::events::{HEARTBEAT, encode_publication};
-use crate::hub::Subscription;
+use crate::hub::{Subscription, Wanted};
 use crate::metrics::Transport;
 use crate::outbox::Outbox;
 use crate::publication::Publication;
@@ -71,7 +71,10 @@ pub(super) async fn stream(
     let outbox = Arc::new(Outbox::new(push.settings().queue_bytes_max));
     let place = push.connections().add(&outbox, Transport::Events, push.metrics());
     let channel = ChannelKey::of_task(&key);
-    let subscribe = || push.hub().subscribe(&channel, &outbox, Slot(0), Variant::Events);
+    let subscribe = || {
+        push.hub()
+            .subscribe(&channel, &outbox, Wanted::publications(Slot(0), Variant::Events))
+    };
     let subscription = push
         .interest()
         .join(push.broker(), &channel, subscribe)

@@ -18,6 +18,7 @@ use windlass_task::{Entry, Principal, Right, TaskId, TaskKey, TaskView};
 use super::error::Error;
 use super::extract::{Id, Parameters};
 use crate::channel::ChannelKey;
+use crate::hub::Wanted;
 use crate::metrics::Transport;
 use crate::outbox::Outbox;
 use crate::push::Push;
@@ -95,7 +96,10 @@ async fn watch(
     let outbox = Arc::new(Outbox::new(push.settings().queue_bytes_max));
     let _place = push.connections().add(&outbox, Transport::Poll, push.metrics());
     let channel = ChannelKey::of_task(key);
-    let subscribe = || push.hub().subscribe(&channel, &outbox, Slot(0), Variant::Plain);
+    let subscribe = || {
+        push.hub()
+            .subscribe(&channel, &outbox, Wanted::publications(Slot(0), Variant::Plain))
+    };
     let _subscription = push
         .interest()
         .join(push.broker(), &channel, subscribe)

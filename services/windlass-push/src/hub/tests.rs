@@ -56,10 +56,10 @@ fn a_publication_is_encoded_once_for_all_who_get_the_same() {
     );
     let news = channel("news");
     let _subscriptions = [
-        hub.subscribe(&news, &a, Slot(1), CENTRIFUGE),
-        hub.subscribe(&news, &b, Slot(2), CENTRIFUGE),
-        hub.subscribe(&news, &c, Slot(3), Variant::Plain),
-        hub.subscribe(&channel("other"), &c, Slot(4), Variant::Plain),
+        hub.subscribe(&news, &a, Wanted::publications(Slot(1), CENTRIFUGE)),
+        hub.subscribe(&news, &b, Wanted::publications(Slot(2), CENTRIFUGE)),
+        hub.subscribe(&news, &c, Wanted::publications(Slot(3), Variant::Plain)),
+        hub.subscribe(&channel("other"), &c, Wanted::publications(Slot(4), Variant::Plain)),
     ];
     assert_eq!(hub.publish(&news, &publication(1)).deliveries, 3);
     let (a, b, c) = (frames(&a), frames(&b), frames(&c));
@@ -77,8 +77,8 @@ fn who_left_gets_nothing_and_the_last_to_leave_is_told_of() {
     let (hub, left) = hub();
     let outbox = Arc::new(Outbox::new(9_999));
     let news = channel("news");
-    let first = hub.subscribe(&news, &outbox, Slot(1), CENTRIFUGE);
-    let second = hub.subscribe(&news, &outbox, Slot(2), CENTRIFUGE);
+    let first = hub.subscribe(&news, &outbox, Wanted::publications(Slot(1), CENTRIFUGE));
+    let second = hub.subscribe(&news, &outbox, Wanted::publications(Slot(2), CENTRIFUGE));
     drop(first);
     assert!(hub.has(&news) && lock(&left.0).is_empty());
     assert_eq!(hub.publish(&news, &publication(1)).deliveries, 1);
@@ -86,7 +86,7 @@ fn who_left_gets_nothing_and_the_last_to_leave_is_told_of() {
     assert!(!hub.has(&news));
     assert_eq!((hub.channels(), lock(&left.0).as_slice()), (0, &[news.clone()][..]));
     assert_eq!(hub.publish(&news, &publication(2)), Fanout::default());
-    let _again = hub.subscribe(&news, &outbox, Slot(3), CENTRIFUGE);
+    let _again = hub.subscribe(&news, &outbox, Wanted::publications(Slot(3), CENTRIFUGE));
     assert_eq!(hub.publish(&news, &publication(3)).deliveries, 1);
 }
 
@@ -96,8 +96,8 @@ fn a_slow_reader_loses_its_stream_and_nobody_else_does() {
     let (slow, quick) = (Arc::new(Outbox::new(500)), Arc::new(Outbox::new(500)));
     let news = channel("news");
     let _subscriptions = [
-        hub.subscribe(&news, &slow, Slot(1), CENTRIFUGE),
-        hub.subscribe(&news, &quick, Slot(1), CENTRIFUGE),
+        hub.subscribe(&news, &slow, Wanted::publications(Slot(1), CENTRIFUGE)),
+        hub.subscribe(&news, &quick, Wanted::publications(Slot(1), CENTRIFUGE)),
     ];
     let mut overflowed = 0;
     for offset in 1..=20 {
@@ -119,7 +119,7 @@ fn comings_and_goings_of_many_threads_lose_nobody() {
             scope.spawn(move || {
                 for round in 0..500 {
                     let outbox = Arc::new(Outbox::new(usize::MAX / 4));
-                    let subscription = hub.subscribe(news, &outbox, Slot(round), CENTRIFUGE);
+                    let subscription = hub.subscribe(news, &outbox, Wanted::publications(Slot(round), CENTRIFUGE));
                     hub.publish(news, &publication(u64::from(round)));
                     assert!(
                         !frames(&outbox).is_empty(),
@@ -137,7 +137,11 @@ fn comings_and_goings_of_many_threads_lose_nobody() {
 fn what_has_no_form_in_a_variant_is_not_sent_in_it() {
     let (hub, _) = hub();
     let outbox = Arc::new(Outbox::new(9_999));
-    let _subscription = hub.subscribe(&channel("news"), &outbox, Slot(1), Variant::Events);
+    let _subscription = hub.subscribe(
+        &channel("news"),
+        &outbox,
+        Wanted::publications(Slot(1), Variant::Events),
+    );
     assert_eq!(hub.publish(&channel("news"), &publication(1)), Fanout::default());
     assert_eq!(
         publication(1).class(),

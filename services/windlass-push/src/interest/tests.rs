@@ -4,8 +4,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::*;
-use crate::broker::{History, NodeId, Outgoing, PresenceCount, Range, Retention};
+use crate::broker::{Announcement, History, NodeId, Outgoing, PresenceCount, Range, Retention};
 use crate::client::{ClientId, ClientInfo};
+use crate::hub::Wanted;
 use crate::outbox::Outbox;
 use crate::position::StreamPosition;
 use crate::queue::Slot;
@@ -46,6 +47,10 @@ impl Broker for Slow {
     }
 
     async fn publish(&self, _: &ChannelKey, _: Outgoing, _: Retention) -> Result<Option<StreamPosition>, Error> {
+        Err(Error::Unreachable)
+    }
+
+    async fn announce(&self, _: &ChannelKey, _: Announcement) -> Result<(), Error> {
         Err(Error::Unreachable)
     }
 
@@ -95,7 +100,10 @@ impl World {
 
     async fn join(&self, channel: &ChannelKey) -> Result<Subscription, Error> {
         let outbox = Arc::new(Outbox::new(100));
-        let subscribe = || self.hub.subscribe(channel, &outbox, Slot(0), Variant::Plain);
+        let subscribe = || {
+            self.hub
+                .subscribe(channel, &outbox, Wanted::publications(Slot(0), Variant::Plain))
+        };
         self.interest.join(&*self.broker, channel, subscribe).await
     }
 

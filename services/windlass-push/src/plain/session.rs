@@ -19,7 +19,7 @@ use crate::config::Settings;
 use crate::heartbeat::{Beat, Heartbeat};
 use crate::payload::Payload;
 use crate::queue::{Delivery, Slot};
-use crate::session::{Action, Actions, Completion, Effect, Failure, Session, Source, Subscribe};
+use crate::session::{Action, Actions, Completion, Effect, Failure, Instruction, Session, Source, Subscribe};
 use crate::socket::Message;
 use crate::socket::frame::{self, Opcode};
 use crate::variant::Variant;
@@ -182,13 +182,8 @@ impl Plain {
             .and_then(|expires_in| now.checked_add(expires_in.saturating_add(grace)));
         if self.settings.messages && self.principal.is_none() {
             let channel = ChannelKey::of_user(&identity.principal.tenant, identity.principal.owner.as_str());
-            self.effect(Effect::Subscribe(Subscribe {
-                slot: LETTERS,
-                channel,
-                variant: Variant::Plain,
-                source: Source::Nothing,
-                presence: None,
-            }));
+            let subscribe = Subscribe::quiet(LETTERS, channel, Variant::Plain, Source::Nothing);
+            self.effect(Effect::Subscribe(Box::new(subscribe)));
         }
         self.principal = Some(identity.principal);
     }
@@ -275,7 +270,10 @@ impl Session for Plain {
                 self.failed(outcome.err(), Some(&task.id));
             }
             // Never asked for here.
-            Completion::History(_) | Completion::Presence(_) | Completion::PresenceCount(_) => {}
+            Completion::Granted(_)
+            | Completion::History(_)
+            | Completion::Presence(_)
+            | Completion::PresenceCount(_) => {}
         }
     }
 
@@ -330,7 +328,11 @@ impl Session for Plain {
         matches!(self.awaiting, Awaiting::Nothing)
     }
 
-    fn farewell(&self, disconnect: Disconnect) -> Bytes {
+    fn instruct(&mut self, _: Instruction, _: Instant) {
+        // What an API may change is there in the Centrifuge protocol only.
+    }
+
+    fn farewell(&self, disconnect: &Disconnect) -> Bytes {
         let (code, reason) = disconnect.parts();
         frame::close(code, reason)
     }

@@ -85,17 +85,13 @@ impl Plain {
             tenant: principal.tenant.clone(),
             id: task.clone(),
         };
-        let subscribe = Subscribe {
-            slot: self.tasks.add(task),
-            channel: ChannelKey::of_task(&key),
-            variant: Variant::Plain,
-            source: Source::Task {
-                key,
-                owner: principal.owner.clone(),
-            },
-            presence: None,
+        let source = Source::Task {
+            owner: principal.owner.clone(),
+            key: key.clone(),
         };
-        self.wait_for(Effect::Subscribe(subscribe));
+        let channel = ChannelKey::of_task(&key);
+        let subscribe = Subscribe::quiet(self.tasks.add(task), channel, Variant::Plain, source);
+        self.wait_for(Effect::Subscribe(Box::new(subscribe)));
         Ok(())
     }
 

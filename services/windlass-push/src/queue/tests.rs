@@ -148,6 +148,9 @@ impl Reader {
                 }
             }
             Item::Delivery(Delivery {
+                class: Class::Notice, ..
+            }) => {}
+            Item::Delivery(Delivery {
                 slot,
                 class: Class::Latest(revision),
                 ..

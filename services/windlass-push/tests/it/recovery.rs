@@ -3,6 +3,8 @@
 
 use std::net::SocketAddr;
 
+use windlass_push::config::{ChannelOptions, Channels};
+
 use super::server::Server;
 use super::socket::{Client, Frame, publish};
 
@@ -126,7 +128,10 @@ impl Member {
 async fn everybody_ends_with_everything_once_and_in_order_or_was_told() {
     const LAST: u64 = 3_000;
     let server = Server::with(|plan| {
-        plan.settings.channels.history_size = 200;
+        plan.settings.channels = Channels::all(ChannelOptions {
+            history_size: 200,
+            ..ChannelOptions::open()
+        });
         plan.settings.queue_bytes_max = 64 * 1024;
     })
     .await;

@@ -256,3 +256,31 @@ fn a_listener_for_the_network_needs_auth_and_a_long_secret() {
     );
     assert!(!format!("{authenticator:?}").contains("0123"));
 }
+
+#[tokio::test]
+async fn a_token_for_one_channel_is_verified_but_says_not_who_calls() {
+    let authenticator = authenticator();
+    let channel = sign(&json!({"sub": "ann", "exp": later(), "channel": "news", "info": {"name": "Ann"}}));
+    assert!(matches!(authenticator.verify(&channel), Err(TokenError::Invalid(_))));
+    let claims = authenticator.claims(&channel).await.unwrap().unwrap();
+    assert_eq!(
+        (&claims["channel"], &claims["info"]["name"]),
+        (&json!("news"), &json!("Ann"))
+    );
+    assert!(authenticator.claims(&sign(&json!({"channel": "news"}))).await.is_ok());
+    let late = sign(&json!({"channel": "news", "exp": 1}));
+    assert_eq!(authenticator.claims(&late).await, Err(TokenError::Expired));
+    let foreign = format!("{}x", sign(&json!({"channel": "news"})));
+    assert!(matches!(
+        authenticator.claims(&foreign).await,
+        Err(TokenError::Invalid(_))
+    ));
+
+    let connection = sign(&json!({"sub": "ann", "exp": later(), "channels": ["news"]}));
+    let (verified, claims) = authenticator.verify_with_claims(&connection).await.unwrap();
+    assert_eq!(
+        (verified.principal.owner.as_str(), &claims["channels"]),
+        ("ann", &json!(["news"]))
+    );
+    assert_eq!(Authenticator::Loopback.claims("anything").await, Ok(None));
+}

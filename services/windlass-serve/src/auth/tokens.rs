@@ -6,11 +6,13 @@ use std::sync::Arc;
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, Validation};
 use serde::Deserialize;
+use serde::de::{DeserializeOwned, IgnoredAny};
+use serde_json::Value;
 use windlass_task::{Principal, Right, Rights, Tenant, UnixMillis};
 
 use super::jwks::Rotation;
 use super::key::Key;
-use super::{Settings, TokenError, Verified};
+use super::{Claims as AllClaims, Settings, TokenError, Verified};
 
 /// The clocks of issuer and server may differ by this much, seconds.
 const LEEWAY: u64 = 5;
@@ -26,6 +28,8 @@ const TRIED_KEYS: usize = 4;
 pub(super) struct Tokens {
     keys: Keys,
     rules: HashMap<Algorithm, Validation>,
+    /// The same, but `exp` and `sub` may be left out.
+    lenient: HashMap<Algorithm, Validation>,
 }
 
 #[derive(Debug)]
@@ -52,6 +56,7 @@ struct Claims {
     exp: f64,
     tenant: Option<String>,
     rights: Option<Vec<Right>>,
+    channel: Option<IgnoredAny>,
 }
 
 impl Tokens {
@@ -71,13 +76,16 @@ impl Tokens {
             Algorithm::EdDSA,
         ];
         let wanted = |algorithm: &Algorithm| settings.algorithms.as_ref().is_none_or(|list| list.contains(algorithm));
-        let rules = all
-            .into_iter()
-            .filter(wanted)
-            .map(|algorithm| (algorithm, rule(algorithm, settings)));
+        let rules = |required: &'static [&'static str]| {
+            let wanted = all.into_iter().filter(wanted);
+            wanted
+                .map(|algorithm| (algorithm, rule(algorithm, settings, required)))
+                .collect()
+        };
         Self {
             keys,
-            rules: rules.collect(),
+            rules: rules(&["exp", "sub"]),
+            lenient: rules(&[]),
         }
     }
 
@@ -102,26 +110,50 @@ impl Tokens {
 
     /// Verifies, and where the key is unknown waits a moment for newer keys.
     pub(super) async fn verify_fresh(&self, token: &str) -> Result<Verified, TokenError> {
-        let rotation = match (self.judge(token), &self.keys) {
+        self.with_fresh_keys(|| self.judge(token)).await
+    }
+
+    /// The same, with everything that the token says.
+    pub(super) async fn verify_with_claims(&self, token: &str) -> Result<(Verified, AllClaims), TokenError> {
+        self.with_fresh_keys(|| {
+            let all: AllClaims = self.decode(token, &self.rules)?;
+            let claims = serde_json::from_value(Value::Object(all.clone()));
+            let claims = claims.map_err(|_| Fault::Token(TokenError::Invalid(SHAPE)))?;
+            Ok((read(claims).map_err(Fault::Token)?, all))
+        })
+        .await
+    }
+
+    /// What a token says that need not say who its bearer is, nor until when.
+    pub(super) async fn claims(&self, token: &str) -> Result<AllClaims, TokenError> {
+        self.with_fresh_keys(|| self.decode(token, &self.lenient)).await
+    }
+
+    async fn with_fresh_keys<T>(&self, judge: impl Fn() -> Result<T, Fault>) -> Result<T, TokenError> {
+        let rotation = match (judge(), &self.keys) {
             (Ok(verified), _) => return Ok(verified),
             (Err(Fault::Token(error)), _) => return Err(error),
             (Err(Fault::UnknownKey), Keys::Fixed(_)) => return Err(UNKNOWN_KEY),
             (Err(Fault::UnknownKey), Keys::Rotating(rotation)) => rotation,
         };
         rotation.refreshed().await;
-        self.judge(token).map_err(|fault| match fault {
+        judge().map_err(|fault| match fault {
             Fault::Token(error) => error,
             Fault::UnknownKey => unknown(rotation),
         })
     }
 
     pub(super) fn judge(&self, token: &str) -> Result<Verified, Fault> {
+        read(self.decode(token, &self.rules)?).map_err(Fault::Token)
+    }
+
+    fn decode<T: DeserializeOwned>(&self, token: &str, rules: &HashMap<Algorithm, Validation>) -> Result<T, Fault> {
         let invalid = |reason| Fault::Token(TokenError::Invalid(reason));
         if token.len() > TOKEN_BYTES {
             return Err(invalid("too long"));
         }
         let header = jsonwebtoken::decode_header(token).map_err(|error| Fault::Token(reason(error.kind())))?;
-        let rule = self.rules.get(&header.alg).ok_or(invalid(ALGORITHM))?;
+        let rule = rules.get(&header.alg).ok_or(invalid(ALGORITHM))?;
         let set;
         let named: Vec<&Key> = match &self.keys {
             Keys::Fixed(key) => vec![key],
@@ -136,8 +168,8 @@ impl Tokens {
         let mut failed = invalid(ALGORITHM);
         let fitting = named.into_iter().filter(|key| key.algorithms.contains(&header.alg));
         for key in fitting.take(TRIED_KEYS) {
-            match jsonwebtoken::decode::<Claims>(token, &key.material, rule) {
-                Ok(data) => return read(data.claims).map_err(Fault::Token),
+            match jsonwebtoken::decode::<T>(token, &key.material, rule) {
+                Ok(data) => return Ok(data.claims),
                 Err(error) => failed = Fault::Token(reason(error.kind())),
             }
             if failed != invalid(SIGNATURE) {
@@ -154,6 +186,7 @@ impl Tokens {
 }
 
 const ALGORITHM: &str = "its algorithm is not one that the key is for";
+const SHAPE: &str = "its claims are not of the expected shape";
 const SIGNATURE: &str = "its signature does not match";
 const UNKNOWN_KEY: TokenError = TokenError::Invalid("no key that is known here has signed it");
 
@@ -166,13 +199,13 @@ fn unknown(rotation: &Rotation) -> TokenError {
     }
 }
 
-fn rule(algorithm: Algorithm, settings: &Settings) -> Validation {
+fn rule(algorithm: Algorithm, settings: &Settings, required: &[&'static str]) -> Validation {
     // One algorithm only: a token that names another is refused before its signature is read.
     let mut rule = Validation::new(algorithm);
     rule.leeway = LEEWAY;
     rule.validate_exp = true;
     rule.validate_nbf = true;
-    let mut required = vec!["exp", "sub"];
+    let mut required = required.to_vec();
     if let Some(issuer) = &settings.issuer {
         rule.set_issuer(&[issuer]);
         required.push("iss");
@@ -186,6 +219,12 @@ fn rule(algorithm: Algorithm, settings: &Settings) -> Validation {
 }
 
 fn read(claims: Claims) -> Result<Verified, TokenError> {
+    if claims.channel.is_some() {
+        // Whoever may receive one channel is not given everything else of its user.
+        return Err(TokenError::Invalid(
+            "it is a subscription token: it has a channel claim",
+        ));
+    }
     let tenant = match claims.tenant {
         None => Tenant::default_tenant(),
         Some(name) => name
@@ -227,7 +266,7 @@ fn reason(kind: &ErrorKind) -> TokenError {
             TokenError::Invalid("its audience is not one that is configured here (auth.audience)")
         }
         ErrorKind::InvalidClaimFormat(_) => TokenError::Invalid("a claim has the wrong type"),
-        ErrorKind::Json(_) => TokenError::Invalid("its claims are not of the expected shape"),
+        ErrorKind::Json(_) => TokenError::Invalid(SHAPE),
         _ => TokenError::Invalid("it is no JSON Web Token"),
     }
 }

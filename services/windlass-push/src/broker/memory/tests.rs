@@ -283,7 +283,7 @@ async fn publishers_on_many_threads_give_one_order() {
     let brought = lock(&noted.publications);
     let offsets = brought.iter().map(|(_, publication)| match publication {
         Publication::Message(message) => message.position.unwrap().offset,
-        Publication::Task(_) => panic!("no task"),
+        other => panic!("no message but {other:?}"),
     });
     assert!(offsets.eq(1..=800));
 }

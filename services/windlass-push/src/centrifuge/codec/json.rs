@@ -99,7 +99,7 @@ struct ReplyDocument<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<ErrorDocument>,
+    error: Option<ErrorDocument<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     push: Option<PushDocument<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -128,9 +128,9 @@ struct ReplyDocument<'a> {
 struct Empty {}
 
 #[derive(Serialize)]
-struct ErrorDocument {
+struct ErrorDocument<'a> {
     code: u32,
-    message: &'static str,
+    message: &'a str,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     temporary: bool,
 }
@@ -150,7 +150,7 @@ struct PushDocument<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     subscribe: Option<&'a ServerSubscription>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    disconnect: Option<DisconnectDocument>,
+    disconnect: Option<DisconnectDocument<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     refresh: Option<RefreshDocument>,
 }
@@ -167,9 +167,9 @@ struct UnsubscribeDocument {
 }
 
 #[derive(Serialize)]
-struct DisconnectDocument {
+struct DisconnectDocument<'a> {
     code: u16,
-    reason: &'static str,
+    reason: &'a str,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     reconnect: bool,
 }

@@ -11,6 +11,8 @@ use crate::centrifuge::reply::{HistoryResult, Outcome, PresenceResult, PresenceS
 use crate::channel::{ChannelKey, Kind};
 use crate::client::ClientInfo;
 use crate::codes::ErrorCode;
+use crate::config::ChannelOptions;
+use crate::config::channels::DataFormat;
 use crate::payload::Payload;
 use crate::position::names_epoch;
 use crate::session::{Effect, Failure};
@@ -34,25 +36,27 @@ impl Engine {
         if request.r#type != 0 {
             return Err(ErrorCode::NotAvailable);
         }
-        let options = &self.settings.channels;
-        let allowed = match kind {
-            // Only the service says how far a task is.
-            Kind::Task(_) | Kind::NoTask => false,
-            Kind::Stream => {
-                let by_subscription = options.allow_publish_for_subscriber && self.has(&request.channel);
-                principal.may(Right::Publish) && (options.allow_publish_for_client || by_subscription)
-            }
+        // Only the service says how far a task is.
+        let Kind::Stream(options) = kind else {
+            return Err(ErrorCode::PermissionDenied);
         };
+        let subscription = self.subscriptions.named(&request.channel);
+        let by_subscription = options.allow_publish_for_subscriber && subscription.is_some();
+        let allowed = principal.may(Right::Publish)
+            && self.counts(options.allow_publish_for_anonymous)
+            && (options.allow_publish_for_client || by_subscription);
         if !allowed {
             return Err(ErrorCode::PermissionDenied);
         }
         let data = self.data_of(request.data).ok_or(ErrorCode::BadRequest)?;
+        if options.publication_data_format == DataFormat::JsonObject && !data.bytes().starts_with(b"{") {
+            return Err(ErrorCode::BadRequest);
+        }
+        let mut info = self.info();
+        info.chan_info = subscription.map_or_else(Payload::default, |subscription| subscription.info.clone());
         Ok(Effect::Publish {
             channel: ChannelKey::new(&principal.tenant, &request.channel),
-            outgoing: Outgoing {
-                data,
-                info: Some(self.info()),
-            },
+            outgoing: Outgoing { data, info: Some(info) },
             retention: options.retention(),
         })
     }
@@ -69,10 +73,11 @@ impl Engine {
         let Some(kind) = self.classify(id, &request.channel) else {
             return;
         };
-        let options = &self.settings.channels;
-        let on = !options.retention().is_none();
-        let (client, subscriber) = (options.allow_history_for_client, options.allow_history_for_subscriber);
-        match self.admit_reading(&kind, &request.channel, on, client, subscriber) {
+        let subscribed = self.has(&request.channel);
+        let admitted = self.admit_reading(&kind, &request.channel, |engine, options| {
+            (!options.retention().is_none()).then(|| engine.may_read_history(options, subscribed))
+        });
+        match admitted {
             Ok(channel) => {
                 let most = self.settings.publications_max;
                 let limit = usize::try_from(request.limit).map_or(most, |limit| limit.min(most));
@@ -155,9 +160,11 @@ impl Engine {
 
     fn admit_presence(&mut self, id: u32, name: &str) -> Option<ChannelKey> {
         let kind = self.classify(id, name)?;
-        let options = &self.settings.channels;
-        let (client, subscriber) = (options.allow_presence_for_client, options.allow_presence_for_subscriber);
-        match self.admit_reading(&kind, name, options.presence, client, subscriber) {
+        let subscribed = self.has(name);
+        let admitted = self.admit_reading(&kind, name, |engine, options| {
+            options.presence.then(|| engine.may_read_presence(options, subscribed))
+        });
+        match admitted {
             Ok(channel) => Some(channel),
             Err(error) => {
                 self.refuse(id, error);
@@ -166,25 +173,33 @@ impl Engine {
         }
     }
 
-    /// Whether something that is kept of a channel may be read: it is kept at all (`on`), and everybody (`client`) or
-    /// a subscriber may read it.
+    /// Whether something that is kept of a channel may be read; `reads` says so, and `None` where it is not kept.
     fn admit_reading(
         &self,
         kind: &Kind,
         name: &str,
-        on: bool,
-        client: bool,
-        subscriber: bool,
+        reads: impl FnOnce(&Self, &ChannelOptions) -> Option<bool>,
     ) -> Result<ChannelKey, ErrorCode> {
         let principal: &Principal = self.principal().ok_or(ErrorCode::Unauthorized)?;
         match kind {
             Kind::NoTask => Err(ErrorCode::UnknownChannel),
             Kind::Task(_) => Err(ErrorCode::NotAvailable),
-            Kind::Stream if !on => Err(ErrorCode::NotAvailable),
-            Kind::Stream if !principal.may(Right::Watch) => Err(ErrorCode::PermissionDenied),
-            Kind::Stream if client || (subscriber && self.has(name)) => Ok(ChannelKey::new(&principal.tenant, name)),
-            Kind::Stream => Err(ErrorCode::PermissionDenied),
+            Kind::Stream(options) => match reads(self, options) {
+                None => Err(ErrorCode::NotAvailable),
+                Some(true) if principal.may(Right::Watch) => Ok(ChannelKey::new(&principal.tenant, name)),
+                Some(_) => Err(ErrorCode::PermissionDenied),
+            },
         }
+    }
+
+    pub(super) fn may_read_history(&self, options: &ChannelOptions, subscribed: bool) -> bool {
+        self.counts(options.allow_history_for_anonymous)
+            && (options.allow_history_for_client || (options.allow_history_for_subscriber && subscribed))
+    }
+
+    pub(super) fn may_read_presence(&self, options: &ChannelOptions, subscribed: bool) -> bool {
+        self.counts(options.allow_presence_for_anonymous)
+            && (options.allow_presence_for_client || (options.allow_presence_for_subscriber && subscribed))
     }
 
     fn has(&self, name: &str) -> bool {

@@ -1,16 +1,22 @@
-//! Who is there: `connect` and `refresh`.
+//! Who is there and until when: `connect`, `refresh` and `sub_refresh`.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use windlass_serve::auth::TokenError;
 use windlass_task::Principal;
 
-use super::{Awaiting, Engine, State};
-use crate::centrifuge::command::{ConnectRequest, RefreshRequest};
-use crate::centrifuge::reply::{ConnectResult, Outcome, RefreshResult};
+use super::subscriptions::Progress;
+use super::{Awaiting, Engine, State, expiry};
+use crate::centrifuge::command::{ConnectRequest, RefreshRequest, SubRefreshRequest, SubscribeRequest};
+use crate::centrifuge::recovery::Known;
+use crate::centrifuge::reply::{ConnectResult, Outcome, RefreshResult, SubRefreshResult};
 use crate::client::{ClientInfo, Identity};
 use crate::codes::{Disconnect, ErrorCode};
+use crate::grant::{SubscriptionToken, Welcome};
 use crate::heartbeat::Heartbeat;
+use crate::payload::Payload;
+use crate::queue::Slot;
 use crate::session::Effect;
 
 /// The version that clients are told.
@@ -20,53 +26,95 @@ const VERSION: &str = concat!("windlass ", env!("CARGO_PKG_VERSION"));
 #[derive(Debug)]
 pub(super) struct Connected {
     pub(super) principal: Principal,
+    /// Nobody knows who it is; the principal's owner stands for all such.
+    pub(super) anonymous: bool,
+    /// What others see of the user.
+    pub(super) info: Payload,
     pub(super) heartbeat: Heartbeat,
     /// When it ends unless it is refreshed.
     pub(super) ends: Option<Instant>,
 }
 
+/// A connect command that has no reply yet.
+#[derive(Debug)]
+pub(super) struct Connecting {
+    pub(super) id: u32,
+    /// Where the client is in the subscriptions that the server makes.
+    pub(super) known: BTreeMap<String, Known>,
+    pub(super) result: ConnectResult,
+    /// Subscriptions that the reply waits for.
+    pub(super) waits: Vec<Slot>,
+    /// Subscriptions that the reply tells of.
+    pub(super) ready: Vec<(Slot, Progress)>,
+}
+
+impl Connecting {
+    /// Ends what was begun for a reply that will not be given.
+    pub(super) fn give_up(&mut self, engine: &mut Engine) {
+        for slot in self.waits.drain(..) {
+            engine.subscriptions.remove(slot);
+            engine.effect(Effect::Unsubscribe { slot });
+        }
+    }
+}
+
 impl Engine {
     pub(super) fn connect(&mut self, id: u32, request: ConnectRequest) {
-        self.awaiting = Some(Awaiting::Connect { id });
+        let known = |request: SubscribeRequest| Known {
+            offset: request.offset,
+            epoch: request.epoch,
+        };
+        let recovering = request.subs.into_iter().filter(|(_, request)| request.recover);
+        self.awaiting = Some(Awaiting::Connect(Box::new(Connecting {
+            id,
+            known: recovering.map(|(channel, request)| (channel, known(request))).collect(),
+            result: ConnectResult::default(),
+            waits: Vec::new(),
+            ready: Vec::new(),
+        })));
         self.effect(Effect::Authenticate { token: request.token });
     }
 
-    pub(super) fn connected(&mut self, id: u32, result: Result<Identity, TokenError>, now: Instant) {
+    pub(super) fn connected(&mut self, mut connecting: Connecting, result: Result<Identity, TokenError>, now: Instant) {
         let State::Opened { stale_at } = self.state else { return };
-        match result {
-            Ok(identity) => {
-                self.state = State::Connected(Box::new(Connected {
-                    principal: identity.principal,
-                    heartbeat: Heartbeat::start(self.settings.rhythm, now, self.jitter),
-                    ends: self.end_of(identity.expires_in, now),
-                }));
-                self.done(
-                    id,
-                    Outcome::Connect(ConnectResult {
-                        client: self.peer.client.to_string(),
-                        version: VERSION.to_owned(),
-                        expires: identity.expires_in.is_some(),
-                        ttl: seconds(identity.expires_in),
-                        ping: seconds(Some(self.settings.rhythm.announced)),
-                        pong: true,
-                        session: self
-                            .peer
-                            .route
-                            .map_or_else(String::new, |route| route.session.to_string()),
-                        node: self.peer.route.map_or_else(String::new, |route| route.node.to_string()),
-                        ..ConnectResult::default()
-                    }),
-                );
-            }
+        let identity = match result {
+            Ok(identity) => identity,
             // The library asks the application for a new token and comes back on another connection.
             Err(TokenError::Expired) => {
                 self.state = State::Refused { stale_at };
-                self.refuse(id, ErrorCode::TokenExpired);
+                return self.refuse(connecting.id, ErrorCode::TokenExpired);
             }
-            Err(TokenError::Missing | TokenError::Invalid(_)) => self.close(Disconnect::InvalidToken),
+            Err(TokenError::Missing | TokenError::Invalid(_)) => return self.close(Disconnect::InvalidToken),
             // Nothing is wrong with the token as far as anybody knows: the library comes back with it.
-            Err(TokenError::Unverifiable) => self.close(Disconnect::ServerError),
-        }
+            Err(TokenError::Unverifiable) => return self.close(Disconnect::ServerError),
+        };
+        let Welcome {
+            info,
+            data,
+            subscriptions,
+        } = identity.welcome;
+        self.state = State::Connected(Box::new(Connected {
+            principal: identity.principal,
+            anonymous: identity.anonymous,
+            info,
+            heartbeat: Heartbeat::start(self.settings.rhythm, now, self.jitter),
+            ends: self.end_of(identity.expires_in, now),
+        }));
+        let (expires, ttl) = expiry(identity.expires_in);
+        let route = self.peer.route;
+        connecting.result = ConnectResult {
+            client: self.peer.client.to_string(),
+            version: VERSION.to_owned(),
+            expires,
+            ttl,
+            data,
+            ping: expiry(Some(self.settings.rhythm.announced)).1,
+            pong: true,
+            session: route.map_or_else(String::new, |route| route.session.to_string()),
+            node: route.map_or_else(String::new, |route| route.node.to_string()),
+            ..ConnectResult::default()
+        };
+        self.make_first(connecting, subscriptions, now);
     }
 
     pub(super) fn refresh(&mut self, id: u32, request: RefreshRequest) {
@@ -97,16 +145,62 @@ impl Engine {
             return self.close(Disconnect::InvalidToken);
         }
         connected.principal = identity.principal;
+        connected.info = identity.welcome.info;
         connected.ends = ends;
+        let (expires, ttl) = expiry(identity.expires_in);
         self.done(
             id,
             Outcome::Refresh(RefreshResult {
                 client: self.peer.client.to_string(),
                 version: VERSION.to_owned(),
-                expires: identity.expires_in.is_some(),
-                ttl: seconds(identity.expires_in),
+                expires,
+                ttl,
             }),
         );
+    }
+
+    pub(super) fn sub_refresh(&mut self, id: u32, request: SubRefreshRequest) {
+        let SubRefreshRequest { channel, token, r#type } = request;
+        let expires = self
+            .subscriptions
+            .named(&channel)
+            .map(|subscription| subscription.ends.is_some());
+        match expires {
+            _ if channel.is_empty() => self.close(Disconnect::BadRequest),
+            _ if r#type != 0 => self.refuse(id, ErrorCode::NotAvailable),
+            None => self.refuse(id, ErrorCode::PermissionDenied),
+            Some(false) => self.refuse(id, ErrorCode::NotAvailable),
+            Some(true) if token.is_empty() => self.close(Disconnect::BadRequest),
+            Some(true) => {
+                self.awaiting = Some(Awaiting::SubRefresh { id, channel });
+                self.effect(Effect::ReadGrant { token });
+            }
+        }
+    }
+
+    pub(super) fn sub_refreshed(
+        &mut self,
+        id: u32,
+        channel: &str,
+        result: Result<Option<Box<SubscriptionToken>>, TokenError>,
+        now: Instant,
+    ) {
+        let grant = match result {
+            Ok(Some(token)) if self.is_for_this(&token, channel) => token.grant,
+            Ok(_) => return self.close(Disconnect::InvalidToken),
+            Err(TokenError::Expired) => return self.refuse(id, ErrorCode::TokenExpired),
+            Err(TokenError::Missing | TokenError::Invalid(_)) => return self.close(Disconnect::InvalidToken),
+            Err(TokenError::Unverifiable) => return self.refuse(id, ErrorCode::Internal),
+        };
+        let ends = self.end_of(grant.expires_in, now);
+        let slot = self.subscriptions.named(channel).map(|subscription| subscription.slot);
+        let Some(subscription) = slot.and_then(|slot| self.subscriptions.get_mut(slot)) else {
+            return self.refuse(id, ErrorCode::PermissionDenied);
+        };
+        subscription.ends = ends;
+        subscription.info = grant.info;
+        let (expires, ttl) = expiry(grant.expires_in);
+        self.done(id, Outcome::SubRefresh(SubRefreshResult { expires, ttl }));
     }
 
     /// The principal; only a connected engine takes commands that need one.
@@ -117,28 +211,46 @@ impl Engine {
         }
     }
 
-    pub(super) fn info(&self) -> ClientInfo {
-        let user = self
-            .principal()
-            .map_or_else(String::new, |principal| principal.owner.to_string());
-        ClientInfo {
-            user,
-            client: self.peer.client.to_string(),
-            ..ClientInfo::default()
+    pub(super) fn connected_mut(&mut self) -> Option<&mut Connected> {
+        match &mut self.state {
+            State::Connected(connected) => Some(connected),
+            State::Opened { .. } | State::Refused { .. } | State::Closed => None,
         }
     }
 
-    fn end_of(&self, expires_in: Option<Duration>, now: Instant) -> Option<Instant> {
+    pub(super) fn is_anonymous(&self) -> bool {
+        matches!(&self.state, State::Connected(connected) if connected.anonymous)
+    }
+
+    /// Whether what known users may holds for this one too: it is known, or others may as well.
+    pub(super) fn counts(&self, for_anonymous: bool) -> bool {
+        for_anonymous || !self.is_anonymous()
+    }
+
+    /// The user as others see it; empty for one that nobody knows.
+    pub(super) fn user(&self) -> &str {
+        match &self.state {
+            State::Connected(connected) if !connected.anonymous => connected.principal.owner.as_str(),
+            _ => "",
+        }
+    }
+
+    /// Who it is, for other clients.
+    pub(super) fn info(&self) -> ClientInfo {
+        let conn_info = match &self.state {
+            State::Connected(connected) => connected.info.clone(),
+            State::Opened { .. } | State::Refused { .. } | State::Closed => Payload::default(),
+        };
+        ClientInfo {
+            user: self.user().to_owned(),
+            client: self.peer.client.to_string(),
+            conn_info,
+            chan_info: Payload::default(),
+        }
+    }
+
+    pub(super) fn end_of(&self, expires_in: Option<Duration>, now: Instant) -> Option<Instant> {
         // A token may be good for longer than an Instant can say; then it ends with the process.
         expires_in.and_then(|expires_in| now.checked_add(expires_in.saturating_add(self.settings.expiry_grace)))
     }
-}
-
-/// Whole seconds for the wire, never 0 for something that is there: 0 is left out.
-fn seconds(duration: Option<Duration>) -> u32 {
-    duration.map_or(0, |duration| {
-        u32::try_from(duration.as_millis().div_ceil(1_000))
-            .unwrap_or(u32::MAX)
-            .max(1)
-    })
 }

@@ -79,6 +79,8 @@ fn judge(progress: &mut Progress, class: Class) -> Verdict {
             *has = next;
             Verdict::Forward
         }
+        // Who comes and goes has no position.
+        (_, Class::Notice) => Verdict::Forward,
         // A channel without positions, or one that lost them when its options changed: nothing can be checked.
         (Progress::Unpositioned, _)
         | (Progress::Stream(_), Class::Stream(None) | Class::Latest(_))

@@ -18,6 +18,7 @@ use crate::queue::{Class, Delivery, End};
 use crate::session::{Source, Start, Subscribe};
 
 mod commands;
+mod grants;
 mod recovery;
 
 const EPOCH: StreamEpoch = StreamEpoch(7);
@@ -61,7 +62,7 @@ impl Bench {
             rights,
             ..Principal::local()
         };
-        bench.complete(Completion::Authenticated(Ok(Identity { principal, expires_in })));
+        bench.complete(Completion::Authenticated(Ok(Identity::known(principal, expires_in))));
         bench.take();
         bench
     }
@@ -69,7 +70,7 @@ impl Bench {
     pub(super) fn say(&mut self, text: &str) {
         for command in json::decode(text.as_bytes()) {
             match command {
-                Ok(command) => self.engine.command(command),
+                Ok(command) => self.engine.command(command, self.now),
                 Err(_) => self.engine.garbage(),
             }
         }
@@ -121,7 +122,7 @@ impl Bench {
 
 fn subscription(outputs: Vec<Output>) -> Subscribe {
     match outputs.into_iter().next() {
-        Some(Output::Do(Effect::Subscribe(subscribe))) => subscribe,
+        Some(Output::Do(Effect::Subscribe(subscribe))) => *subscribe,
         other => panic!("no subscription but {other:?}"),
     }
 }

@@ -77,13 +77,11 @@ impl Bench {
 }
 
 fn identity(rights: Rights) -> Identity {
-    Identity {
-        principal: Principal {
-            rights,
-            ..Principal::local()
-        },
-        expires_in: None,
-    }
+    let principal = Principal {
+        rights,
+        ..Principal::local()
+    };
+    Identity::known(principal, None)
 }
 
 fn join(task: &str) -> String {
@@ -260,10 +258,7 @@ fn a_connection_that_has_shown_nothing_shows_it_with_join() {
         ..Principal::local()
     };
     bench.plain.complete(
-        Completion::Authenticated(Ok(Identity {
-            principal,
-            expires_in: None,
-        })),
+        Completion::Authenticated(Ok(Identity::known(principal, None))),
         bench.now,
     );
     let heard = bench.heard();

@@ -103,11 +103,11 @@ fn replies_leave_zero_values_out() {
     assert_eq!(encoded(&Reply::Ping), "{}");
     assert_eq!(encoded(&Reply::Done(3, Outcome::Publish)), r#"{"id":3,"publish":{}}"#);
     assert_eq!(
-        encoded(&Reply::Refused(4, ErrorCode::UnknownChannel)),
+        encoded(&Reply::Refused(4, ErrorCode::UnknownChannel.into())),
         r#"{"id":4,"error":{"code":102,"message":"unknown channel"}}"#
     );
     assert_eq!(
-        encoded(&Reply::Refused(4, ErrorCode::Internal)),
+        encoded(&Reply::Refused(4, ErrorCode::Internal.into())),
         r#"{"id":4,"error":{"code":100,"message":"internal server error","temporary":true}}"#
     );
     assert_eq!(

@@ -89,7 +89,8 @@ fn several_commands_of_a_frame_are_read_as_their_json_is() {
 
 #[test]
 fn each_method_has_its_field() {
-    let table: [(u32, fn(&Method) -> bool); 9] = [
+    type IsIt = fn(&Method) -> bool;
+    let table: [(u32, IsIt); 9] = [
         (6, |method| matches!(method, Method::Unsubscribe(_))),
         (7, |method| matches!(method, Method::Publish(_))),
         (8, |method| matches!(method, Method::Presence(_))),
@@ -148,7 +149,7 @@ fn what_is_no_command_is_malformed() {
 fn replies_leave_zero_values_out() {
     assert_eq!(encoded(&Reply::Ping), [0]);
     assert_eq!(encoded(&Reply::Done(3, Outcome::Publish)), [4, 0x08, 3, 0x42, 0]);
-    let refused = encoded(&Reply::Refused(4, ErrorCode::UnknownChannel));
+    let refused = encoded(&Reply::Refused(4, ErrorCode::UnknownChannel.into()));
     assert_eq!(refused[..6], [23, 0x08, 4, 0x12, 19, 0x08]);
     assert!(refused.ends_with(b"unknown channel"));
 }

@@ -1,6 +1,7 @@
 //! One command after the other: who may do what, and what is answered.
 
 use super::*;
+use crate::config::Channels;
 
 const BAD_REQUEST: &str = "close 3501";
 
@@ -10,7 +11,7 @@ fn refused(id: u32, code: u32) -> String {
         .find(|error| error.parts().0 == code)
         .unwrap();
     let mut frame = Vec::new();
-    json::encode(&Reply::Refused(id, error), &mut frame).unwrap();
+    json::encode(&Reply::Refused(id, error.into()), &mut frame).unwrap();
     String::from_utf8(frame).unwrap()
 }
 
@@ -34,10 +35,7 @@ fn connect_tells_who_the_client_is_and_how_it_is_pinged() {
     bench.say(r#"{"id":1,"connect":{"token":"t"}}"#);
     assert_eq!(bench.take(), [Output::Do(Effect::Authenticate { token: "t".into() })]);
     assert!(bench.engine.is_busy());
-    let identity = Identity {
-        principal: Principal::local(),
-        expires_in: Some(Duration::from_millis(1_500)),
-    };
+    let identity = Identity::known(Principal::local(), Some(Duration::from_millis(1_500)));
     bench.complete(Completion::Authenticated(Ok(identity)));
     let Some(Output::Reply(Reply::Done(1, Outcome::Connect(result)))) = bench.take().pop() else {
         panic!("no reply")
@@ -109,7 +107,7 @@ fn commands_that_cannot_be_done_are_refused_and_the_connection_goes_on() {
         (r#"{"id":2,"rpc":{"method":"m"}}"#.into(), 108),
         (r#"{"id":2,"ping":{}}"#.into(), 108),
         (r#"{"id":2,"refresh":{"token":"t"}}"#.into(), 108),
-        (r#"{"id":2,"sub_refresh":{"channel":"a","token":"t"}}"#.into(), 108),
+        (r#"{"id":2,"sub_refresh":{"channel":"a","token":"t"}}"#.into(), 103),
     ];
     let mut bench = Bench::connected();
     for (text, code) in table {
@@ -123,7 +121,7 @@ fn commands_that_cannot_be_done_are_refused_and_the_connection_goes_on() {
 
 #[test]
 fn closed_channels_allow_nothing_and_rights_are_demanded_beside_options() {
-    let closed = |settings: &mut Settings| settings.channels = Default::default();
+    let closed = |settings: &mut Settings| settings.channels = Channels::all(ChannelOptions::default());
     let mut bench = Bench::connected_as(Rights::ALL, None, closed);
     assert_eq!(bench.ask(r#"{"id":2,"subscribe":{"channel":"a"}}"#), refused(2, 103));
     assert_eq!(
@@ -153,12 +151,19 @@ fn closed_channels_allow_nothing_and_rights_are_demanded_beside_options() {
     assert_eq!(bench.ask(r#"{"id":2,"history":{"channel":"a"}}"#), refused(2, 103));
 }
 
+fn for_subscribers() -> Channels {
+    Channels::all(ChannelOptions {
+        allow_publish_for_client: false,
+        allow_history_for_client: false,
+        allow_presence_for_client: false,
+        ..ChannelOptions::open()
+    })
+}
+
 #[test]
 fn subscribers_may_do_what_others_may_not() {
     let mut bench = Bench::connected_as(Rights::ALL, None, |settings| {
-        settings.channels.allow_publish_for_client = false;
-        settings.channels.allow_history_for_client = false;
-        settings.channels.allow_presence_for_client = false;
+        settings.channels = for_subscribers();
     });
     let commands = [
         r#"{"id":2,"publish":{"channel":"a","data":1}}"#,
@@ -171,9 +176,7 @@ fn subscribers_may_do_what_others_may_not() {
     }
     for text in commands {
         let mut bench = Bench::connected_as(Rights::ALL, None, |settings| {
-            settings.channels.allow_publish_for_client = false;
-            settings.channels.allow_history_for_client = false;
-            settings.channels.allow_presence_for_client = false;
+            settings.channels = for_subscribers();
         });
         bench.subscribe("a", 0);
         assert_eq!(bench.ask(text), "effect", "{text}");
@@ -314,10 +317,7 @@ fn a_connection_ends_with_its_token_unless_it_is_refreshed_by_the_same_user() {
     bench.take();
     bench.now += minute;
     bench.engine.heard(bench.now);
-    let identity = Identity {
-        principal: Principal::local(),
-        expires_in: Some(minute),
-    };
+    let identity = Identity::known(Principal::local(), Some(minute));
     bench.complete(Completion::Authenticated(Ok(identity.clone())));
     let Some(Output::Reply(Reply::Done(2, Outcome::Refresh(result)))) = bench.take().pop() else {
         panic!("no reply")
@@ -340,10 +340,7 @@ fn a_connection_ends_with_its_token_unless_it_is_refreshed_by_the_same_user() {
         owner: "eve".parse().unwrap(),
         ..identity.principal
     };
-    bench.complete(Completion::Authenticated(Ok(Identity {
-        principal,
-        expires_in: Some(minute),
-    })));
+    bench.complete(Completion::Authenticated(Ok(Identity::known(principal, Some(minute)))));
     assert_eq!(bench.heard(), ["close 3500"]);
     assert_eq!(Bench::connected().ask(r#"{"id":2,"refresh":{}}"#), BAD_REQUEST);
 }

@@ -18,7 +18,7 @@ fn start(bench: &mut Bench, request: &str, start: Result<Start, Failure>) -> Vec
 }
 
 fn task_value(revision: u64) -> Start {
-    let Some(crate::channel::Kind::Task(id)) = crate::channel::classify(TASK).ok() else {
+    let Some(Ok(id)) = TASK.strip_prefix(crate::channel::TASK_PREFIX).map(str::parse) else {
         panic!("no task's name")
     };
     let update = TaskUpdate {
@@ -490,10 +490,8 @@ proptest! {
 /// What an effect gives when everything is well.
 fn succeed(effect: Effect) -> Completion {
     match effect {
-        Effect::Authenticate { .. } => Completion::Authenticated(Ok(Identity {
-            principal: Principal::local(),
-            expires_in: None,
-        })),
+        Effect::Authenticate { .. } => Completion::Authenticated(Ok(Identity::known(Principal::local(), None))),
+        Effect::ReadGrant { .. } => Completion::Granted(Ok(None)),
         Effect::Subscribe(subscribe) => Completion::Subscribed {
             slot: subscribe.slot,
             start: Ok(Start::History(history(0..0, 0))),
