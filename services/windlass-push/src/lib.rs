@@ -10,6 +10,7 @@
 
 pub mod broker;
 pub mod centrifuge;
+pub mod centrifugo;
 pub mod channel;
 pub mod client;
 pub mod codes;
@@ -21,6 +22,7 @@ mod driver;
 pub mod emulation;
 pub mod events;
 mod few;
+pub mod file;
 pub mod grant;
 pub mod heartbeat;
 mod http;

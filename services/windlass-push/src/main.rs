@@ -1,14 +1,15 @@
 //! The push service alone, with channels in its own memory. It sees no tasks: on embedded state they belong to the
 //! process that takes the uploads.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::Parser;
-use serde::Deserialize;
-use windlass_push::{Config, Push};
-use windlass_serve::{Flags, Program, auth, config, listener, program, telemetry};
+use windlass_push::Push;
+use windlass_push::file::{self, File};
+use windlass_serve::{Flags, Program, program, telemetry};
 
 /// Pushes live: the Centrifuge protocol on /connection/*
 ///
@@ -19,15 +20,11 @@ use windlass_serve::{Flags, Program, auth, config, listener, program, telemetry}
 struct Arguments {
     #[command(flatten)]
     flags: Flags,
-}
 
-/// The configuration file.
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-struct Settings {
-    auth: Option<auth::Settings>,
-    listener: listener::Settings,
-    push: Config,
+    /// Configuration file of Centrifugo 6 (YAML, JSON) to go on with; what of it is not taken is
+    /// named in the log
+    #[arg(long, value_name = "FILE")]
+    centrifugo_config: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
@@ -35,13 +32,13 @@ fn main() -> ExitCode {
     telemetry::start(arguments.flags.log_format);
     let served = tokio::runtime::Runtime::new()
         .context("cannot start the runtime")
-        .and_then(|runtime| runtime.block_on(serve(arguments.flags)));
+        .and_then(|runtime| runtime.block_on(serve(arguments)));
     match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("windlass-push: {error:#}");
             // The code for a wrong flag or configuration is 2, as clap's: nothing has been bound then.
-            let usage = error.is::<config::Error>()
+            let usage = error.is::<file::Error>()
                 || error.is::<program::ConfigureError>()
                 || error.is::<windlass_push::config::Error>();
             ExitCode::from(if usage { 2 } else { 1 })
@@ -49,10 +46,15 @@ fn main() -> ExitCode {
     }
 }
 
-async fn serve(flags: Flags) -> anyhow::Result<()> {
-    let settings: Settings = config::read_or_default(flags.config.as_deref())?;
-    let mut program = Program::new(flags, settings.auth.as_ref(), &settings.listener)?;
-    let push = Push::open(&settings.push, &mut program, None)?;
+async fn serve(arguments: Arguments) -> anyhow::Result<()> {
+    let Arguments {
+        mut flags,
+        centrifugo_config,
+    } = arguments;
+    let file = File::read(flags.config.as_deref(), centrifugo_config.as_deref())?;
+    flags.allow_origin.extend(file.origins);
+    let mut program = Program::new(flags, file.auth.as_ref(), &file.listener)?;
+    let push = Push::open(&file.push.unwrap_or_default(), &mut program, None)?;
     let app = program.authenticated(windlass_push::router(Arc::clone(&push)));
     let app = app.merge(windlass_push::open_router(Arc::clone(&push)));
     let shutdown = program.shutdown();

@@ -28,7 +28,7 @@ mod tokens;
 
 pub use key::Fault as KeyFault;
 pub use link::{Link, LinkError, LinkKey};
-pub use settings::{Error, JwksPlace, KeySource, Settings};
+pub use settings::{Error, JwksPlace, KeySource, Secret, Settings};
 
 use jwks::{Place, Rotation};
 use key::Key;
@@ -322,13 +322,15 @@ fn keys(settings: &Settings, metrics: &Metrics) -> Result<Keys, Error> {
     let mut key = match &settings.keys {
         KeySource::Hs256SecretFile(path) => Key::hs256(&read_secret("auth.hs256SecretFile", path)?),
         KeySource::HmacSecretFile(path) => Key::hmac_by_length(&read_secret("auth.hmacSecretFile", path)?),
-        KeySource::PublicKeyFile(path) => {
-            let pem = read_file("auth.publicKeyFile", path)?;
-            Key::pem(&pem).map_err(|fault| Error::ReadKey {
-                path: path.clone(),
-                fault,
-            })?
+        KeySource::Secret { option, secret } => {
+            Key::hmac_by_length(&long_enough((*option).to_owned(), secret.0.clone().into_bytes())?)
         }
+        KeySource::PublicKeyFile(path) => {
+            let key = "auth.publicKeyFile";
+            let pem = read_file(key, path)?;
+            public_key(place(key, path), &pem)?
+        }
+        KeySource::PublicKey { option, pem } => public_key((*option).to_owned(), pem.as_bytes())?,
         KeySource::Jwks { place, refresh } => {
             let place = Place::open(place)?;
             let rotation = Rotation::new(place, *refresh, settings.algorithms.clone(), metrics.clone());
@@ -359,15 +361,27 @@ fn read_secret(key: &'static str, path: &Path) -> Result<Vec<u8>, Error> {
     if secret.pop_if(|byte| *byte == b'\n').is_some() {
         secret.pop_if(|byte| *byte == b'\r');
     }
+    long_enough(place(key, path), secret)
+}
+
+fn long_enough(place: String, secret: Vec<u8>) -> Result<Vec<u8>, Error> {
     if secret.len() < key::SECRET_BYTES {
         return Err(Error::ShortSecret {
-            key,
-            path: path.into(),
+            place,
             length: secret.len(),
             least: key::SECRET_BYTES,
         });
     }
     Ok(secret)
+}
+
+fn public_key(place: String, pem: &[u8]) -> Result<Key, Error> {
+    Key::pem(pem).map_err(|fault| Error::ReadKey { place, fault })
+}
+
+/// A key of the configuration file and the file that it names.
+fn place(key: &str, path: &Path) -> String {
+    format!("{key} {}", path.display())
 }
 
 impl Caller {

@@ -1,15 +1,31 @@
 //! The binary alone: it serves channels, sees no tasks, and refuses a wrong configuration before it binds anything.
 
 use std::io::{BufRead as _, BufReader, Read as _};
+use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 
-use super::socket::{publish, subscriber};
+use jsonwebtoken::{EncodingKey, Header, encode};
+use serde_json::json;
+
+use super::socket::{Client, publish, subscriber};
 use super::tasks::request;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_windlass-push");
 
 /// A process that does not outlive its test.
 struct Process(Child);
+
+impl Process {
+    /// Waits until it serves.
+    fn address(&mut self) -> SocketAddr {
+        let mut line = String::new();
+        BufReader::new(self.0.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        let address = line.trim().strip_prefix("ready on http://");
+        address.expect("the ready line").parse().unwrap()
+    }
+}
 
 impl Drop for Process {
     fn drop(&mut self) {
@@ -28,16 +44,7 @@ async fn it_serves_channels_without_tasks_and_goes_when_it_is_told() {
             .spawn()
             .unwrap(),
     );
-    let mut line = String::new();
-    BufReader::new(process.0.stdout.take().unwrap())
-        .read_line(&mut line)
-        .unwrap();
-    let address = line
-        .trim()
-        .strip_prefix("ready on http://")
-        .expect("the ready line")
-        .parse()
-        .unwrap();
+    let address = process.address();
     let mut client = subscriber(address, "news").await;
     publish(&mut client, "news", "1").await;
     assert_eq!(request(address, "GET", "/tasks", "").await.code(), "no_task_view");
@@ -83,4 +90,91 @@ fn a_wrong_configuration_ends_it_with_code_2_and_a_sentence() {
         assert_eq!(child.wait().unwrap().code(), Some(2), "{config}");
         assert!(told.contains(sentence), "{told}");
     }
+}
+
+const CENTRIFUGO: &str = r#"{
+    "client": {
+        "token": {"hmac_secret_key": "bbe7d157-a253-4094-9759-06a8236543f9"},
+        "allowed_origins": ["https://app.example.org"]
+    },
+    "channel": {
+        "namespaces": [{"name": "chat", "presence": true, "allow_subscribe_for_client": true, "history_meta_ttl": "24h"}]
+    },
+    "admin": {"enabled": true, "password": "p", "secret": "s"},
+    "http_server": {"port": "8000"}
+}"#;
+
+#[tokio::test]
+async fn it_takes_the_place_of_a_centrifugo_with_its_configuration_and_its_tokens() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("config.json");
+    let log = directory.path().join("log");
+    std::fs::write(&file, CENTRIFUGO).unwrap();
+    let mut process = Process(
+        Command::new(BINARY)
+            .args(["--listen", "127.0.0.1:0", "--centrifugo-config"])
+            .arg(&file)
+            .stdout(Stdio::piped())
+            .stderr(std::fs::File::create(&log).unwrap())
+            .spawn()
+            .unwrap(),
+    );
+    let address = process.address();
+    // As an application signs them for Centrifugo: they need not end, and know of no rights.
+    let secret = EncodingKey::from_secret(b"bbe7d157-a253-4094-9759-06a8236543f9");
+    let token = encode(&Header::default(), &json!({"sub": "42"}), &secret).unwrap();
+    let origin = "Origin: https://app.example.org\r\n";
+    let mut client = Client::open_with(address, "/connection/websocket", origin, b"").await;
+    client
+        .send(&format!(r#"{{"id":1,"connect":{{"token":"{token}"}}}}"#))
+        .await;
+    let connected = client.text().await;
+    assert!(
+        connected.starts_with(r#"{"id":1,"connect""#) && !connected.contains("expires"),
+        "{connected}"
+    );
+    for (command, answer) in [
+        (
+            r#"{"id":2,"subscribe":{"channel":"chat:index"}}"#,
+            r#"{"id":2,"subscribe""#,
+        ),
+        (
+            r#"{"id":3,"subscribe":{"channel":"news:index"}}"#,
+            r#"{"id":3,"error":{"code":102"#,
+        ),
+        (
+            r#"{"id":4,"subscribe":{"channel":"index"}}"#,
+            r#"{"id":4,"error":{"code":103"#,
+        ),
+    ] {
+        client.send(command).await;
+        let heard = client.text().await;
+        assert!(heard.starts_with(answer), "{heard}");
+    }
+    let told = std::fs::read_to_string(&log).unwrap();
+    for option in [
+        "channel.namespaces[chat].history_meta_ttl",
+        "admin.enabled",
+        "admin.password",
+        "admin.secret",
+        "http_server.port",
+    ] {
+        assert!(told.contains(&format!("option=\"{option}\"")), "{option}: {told}");
+    }
+    assert!(!told.contains("bbe7d157"), "a secret is in the log");
+}
+
+#[test]
+fn a_centrifugo_configuration_that_is_open_to_everybody_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("config.yaml");
+    std::fs::write(&file, "client:\n  insecure: true\n").unwrap();
+    let run = Command::new(BINARY)
+        .args(["--listen", "127.0.0.1:0", "--centrifugo-config"])
+        .arg(&file)
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&run.stderr).into_owned();
+    assert_eq!(run.status.code(), Some(2), "{told}");
+    assert!(told.contains("client.insecure: "), "{told}");
 }

@@ -1,5 +1,6 @@
 //! The `auth` section of a configuration file, and what can be wrong with it.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -22,6 +23,8 @@ pub struct Settings {
     pub audience: Vec<String>,
     /// Only these of the algorithms that the key allows. None: all that it allows.
     pub algorithms: Option<Vec<Algorithm>>,
+    /// Whether a token must end. What never ends cannot be taken back; some issuers make it so all the same.
+    pub needs_expiry: bool,
     /// The secret of signed upload links. None: no links.
     pub link_secret_file: Option<PathBuf>,
 }
@@ -35,6 +38,20 @@ pub enum KeySource {
     HmacSecretFile(PathBuf),
     /// One public key in PEM: RSA, P-256, P-384 or Ed25519.
     PublicKeyFile(PathBuf),
+    /// The same as [`KeySource::HmacSecretFile`], as a text that another program's configuration has.
+    Secret {
+        /// The option that has it, for errors.
+        option: &'static str,
+        /// The secret.
+        secret: Secret,
+    },
+    /// The same as [`KeySource::PublicKeyFile`], as a text that another program's configuration has.
+    PublicKey {
+        /// The option that has it, for errors.
+        option: &'static str,
+        /// The key.
+        pem: String,
+    },
     /// A JSON Web Key Set (RFC 7517), read again from time to time.
     Jwks {
         /// Where the set is.
@@ -42,6 +59,16 @@ pub enum KeySource {
         /// How often it is read without cause.
         refresh: Duration,
     },
+}
+
+/// A shared secret. `Debug` does not show it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(pub String);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Secret(…)")
+    }
 }
 
 /// Where a key set is.
@@ -123,6 +150,7 @@ impl TryFrom<Raw> for Settings {
             issuer: raw.issuer,
             audience,
             algorithms: raw.algorithms,
+            needs_expiry: true,
             link_secret_file: raw.link_secret_file,
         })
     }
@@ -135,14 +163,7 @@ impl TryFrom<RawJwks> for KeySource {
         let place = match (raw.file, raw.url, raw.ca_file) {
             (Some(file), None, None) => JwksPlace::File(file),
             (None, Some(url), ca_file) => {
-                let parsed = reqwest::Url::parse(&url).map_err(|_| "auth.jwks.url: not a URL".to_owned())?;
-                if !["http", "https"].contains(&parsed.scheme()) {
-                    return Err("auth.jwks.url: only http and https".into());
-                }
-                if !parsed.username().is_empty() || parsed.password().is_some() {
-                    return Err("auth.jwks.url: a key set is public, no password belongs into its URL".into());
-                }
-                JwksPlace::Url { url, ca_file }
+                JwksPlace::url(url, ca_file).map_err(|reason| format!("auth.jwks.url: {reason}"))?
             }
             _ => return Err("auth.jwks: exactly one of file and url is needed; caFile goes with url".into()),
         };
@@ -151,6 +172,32 @@ impl TryFrom<RawJwks> for KeySource {
             return Err("auth.jwks.refresh: must be more than 0s".into());
         }
         Ok(Self::Jwks { place, refresh })
+    }
+}
+
+impl KeySource {
+    /// A key set behind a URL, read as often as one is unless configured.
+    ///
+    /// # Errors
+    /// What is wrong with the URL.
+    pub fn jwks_url(url: String) -> Result<Self, &'static str> {
+        Ok(Self::Jwks {
+            place: JwksPlace::url(url, None)?,
+            refresh: REFRESH,
+        })
+    }
+}
+
+impl JwksPlace {
+    fn url(url: String, ca_file: Option<PathBuf>) -> Result<Self, &'static str> {
+        let parsed = reqwest::Url::parse(&url).map_err(|_| "not a URL")?;
+        if !["http", "https"].contains(&parsed.scheme()) {
+            return Err("only http and https");
+        }
+        if !parsed.username().is_empty() || parsed.password().is_some() {
+            return Err("a key set is public, no password belongs into its URL");
+        }
+        Ok(Self::Url { url, ca_file })
     }
 }
 
@@ -169,6 +216,7 @@ impl Settings {
             issuer: None,
             audience: Vec::new(),
             algorithms: None,
+            needs_expiry: true,
             link_secret_file: None,
         }
     }
@@ -199,22 +247,20 @@ pub enum Error {
         source: std::io::Error,
     },
     /// The secret can be guessed.
-    #[error("{key} {} holds {length} bytes, HMAC needs at least {least} (RFC 7518 section 3.2)", path.display())]
+    #[error("{place} holds {length} bytes, HMAC needs at least {least} (RFC 7518 section 3.2)")]
     ShortSecret {
-        /// The key of the configuration file.
-        key: &'static str,
-        /// The file.
-        path: PathBuf,
+        /// The key of the configuration file, and the file.
+        place: String,
         /// Its length without a final newline.
         length: usize,
         /// What it should be.
         least: usize,
     },
     /// The file holds no key that can be used.
-    #[error("auth.publicKeyFile {}: {fault}", path.display())]
+    #[error("{place}: {fault}")]
     ReadKey {
-        /// The file.
-        path: PathBuf,
+        /// The key of the configuration file, and the file.
+        place: String,
         /// What is wrong.
         fault: Fault,
     },

@@ -53,7 +53,7 @@ pub(super) enum Fault {
 struct Claims {
     sub: String,
     /// Seconds since the Unix epoch, which may have a fraction (RFC 7519 section 2).
-    exp: f64,
+    exp: Option<f64>,
     tenant: Option<String>,
     rights: Option<Vec<Right>>,
     channel: Option<IgnoredAny>,
@@ -84,7 +84,11 @@ impl Tokens {
         };
         Self {
             keys,
-            rules: rules(&["exp", "sub"]),
+            rules: rules(if settings.needs_expiry {
+                &["exp", "sub"]
+            } else {
+                &["sub"]
+            }),
             lenient: rules(&[]),
         }
     }
@@ -242,11 +246,8 @@ fn read(claims: Claims) -> Result<Verified, TokenError> {
             .map_or(Rights::DEFAULT, |rights| rights.into_iter().collect()),
     };
     // It was checked to be no less than the present; a float beyond the integer's range becomes its end.
-    let expires = UnixMillis((claims.exp * 1_000.0) as u64);
-    Ok(Verified {
-        principal,
-        expires: Some(expires),
-    })
+    let expires = claims.exp.map(|seconds| UnixMillis((seconds * 1_000.0) as u64));
+    Ok(Verified { principal, expires })
 }
 
 fn reason(kind: &ErrorKind) -> TokenError {
