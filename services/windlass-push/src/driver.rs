@@ -37,6 +37,8 @@ pub(crate) struct Driver<L, S> {
     effects: VecDeque<Effect>,
     running: Option<Pin<Box<dyn Future<Output = Completion> + Send>>>,
     alarm: Alarm,
+    /// Since when the oldest of the publications that wait to be written had waited in the queue.
+    waited_since: Option<std::time::Instant>,
     /// Whose turn it is when the client and the queue both have something.
     reads_first: bool,
 }
@@ -77,6 +79,7 @@ impl<L: Link, S: Session> Driver<L, S> {
             effects,
             running,
             alarm,
+            waited_since: None,
             reads_first: true,
         }
     }
@@ -170,6 +173,8 @@ impl<L: Link, S: Session> Driver<L, S> {
                 None
             };
         }
+        let since = self.outbox.waited_since(Instant::now().into_std());
+        self.waited_since = self.waited_since.or(since);
         None
     }
 
@@ -182,8 +187,14 @@ impl<L: Link, S: Session> Driver<L, S> {
         if let Poll::Ready(completion) = self.poll_effect(cx) {
             return Poll::Ready(Event::Completed(completion));
         }
+        let now = Instant::now();
+        if flushed && let Some(since) = self.waited_since.take() {
+            self.push
+                .metrics()
+                .written_after(now.into_std().saturating_duration_since(since));
+        }
         let deadline = self.session.deadline().map(Instant::from_std);
-        if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+        if deadline.is_some_and(|deadline| now >= deadline) {
             return Poll::Ready(Event::Tick);
         }
         let event = self.poll_either(cx, flushed);

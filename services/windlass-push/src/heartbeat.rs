@@ -86,6 +86,8 @@ impl Heartbeat {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const RHYTHM: Rhythm = Rhythm {
@@ -120,6 +122,49 @@ mod tests {
             }
         }
         assert_eq!(pings, 5);
+    }
+
+    proptest! {
+        /// Virtual time: each moment is the next at which something is due or heard.
+        #[test]
+        fn who_answers_in_time_stays_and_who_is_silent_goes_at_the_deadline(
+            seconds in 1..30_u64,
+            jitter in 0.0..1.0_f64,
+            delays in proptest::collection::vec(0..59_u64, 1..50),
+        ) {
+            let rhythm = Rhythm { interval: Duration::from_secs(seconds), ..RHYTHM };
+            let mut now = Instant::now();
+            let mut heartbeat = Heartbeat::start(rhythm, now, jitter);
+            let (mut last_ping, mut heard) = (None, now);
+            let mut answers = delays.into_iter().map(Duration::from_secs);
+            let mut answer = None;
+            loop {
+                let due = heartbeat.next();
+                if let Some(comes) = answer.filter(|comes| *comes < due) {
+                    (now, heard, answer) = (comes, comes, None);
+                    heartbeat.heard(now);
+                    prop_assert!(heartbeat.pong());
+                    continue;
+                }
+                now = due;
+                match heartbeat.beat(now) {
+                    Beat::Rest => prop_assert!(false, "nothing to do when something is due"),
+                    Beat::Ping => {
+                        if let Some(last) = last_ping.replace(now) {
+                            prop_assert_eq!(now - last, rhythm.interval);
+                        }
+                        prop_assert!(now < heard + rhythm.read_deadline);
+                        if answer.is_none() {
+                            answer = answers.next().map(|delay| now + delay);
+                        }
+                    }
+                    Beat::Dead => {
+                        prop_assert_eq!(now, heard + rhythm.read_deadline);
+                        break;
+                    }
+                }
+            }
+        }
     }
 
     #[test]

@@ -8,6 +8,8 @@ mod streaming;
 mod tasks;
 mod websocket;
 
+pub use websocket::accept_websocket;
+
 use std::sync::Arc;
 
 use axum::Router;

@@ -45,6 +45,6 @@ pub mod view;
 mod wheel;
 
 pub use config::{Config, Settings};
-pub use http::{open_router, router};
+pub use http::{accept_websocket, open_router, router};
 pub use push::Push;
 pub use view::View;

@@ -1,12 +1,14 @@
 //! What the push service counts.
 
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
+use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use crate::codes::Disconnect;
@@ -59,6 +61,20 @@ struct Inner {
     overflowed: Counter,
     recovered: Family<RecoveredLabel, Counter>,
     disconnects: Family<CodeLabel, Counter>,
+    lag: Lag,
+}
+
+/// Seconds from queue to write.
+#[derive(Debug, Clone)]
+struct Lag(Histogram);
+
+impl Default for Lag {
+    /// From what a write costs to where a reader is called slow.
+    fn default() -> Self {
+        Self(Histogram::new([
+            0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0,
+        ]))
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -117,6 +133,12 @@ impl Metrics {
             "Closed WebSockets by close code",
             inner.disconnects.clone(),
         );
+        registry.register(
+            "delivery_lag_seconds",
+            "From a publication's coming into a connection's queue to its being written, one for each write; of a client that \
+             is behind, from the write before",
+            inner.lag.0.clone(),
+        );
         registry.register_collector(Box::new(QueueBytes(Arc::downgrade(connections))));
     }
 
@@ -141,6 +163,10 @@ impl Metrics {
         self.0.deliveries.inc_by(fanout.deliveries);
         self.0.conflated.inc_by(fanout.conflated);
         self.0.overflowed.inc_by(fanout.overflowed);
+    }
+
+    pub(crate) fn written_after(&self, lag: Duration) {
+        self.0.lag.0.observe(lag.as_secs_f64());
     }
 
     pub(crate) fn note(&self, note: Note) {

@@ -2,6 +2,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use futures_util::task::AtomicWaker;
 
@@ -12,8 +13,15 @@ use crate::queue::{Delivery, Item, Order, Put, Queue};
 /// empty, or when the connection is given up.
 #[derive(Debug)]
 pub struct Outbox {
-    queue: Mutex<Queue>,
+    waiting: Mutex<Waiting>,
     owner: AtomicWaker,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    queue: Queue,
+    /// Since when the oldest thing in the queue waits; of a client that is behind, since its last write.
+    since: Option<Instant>,
 }
 
 impl Outbox {
@@ -21,7 +29,10 @@ impl Outbox {
     #[must_use]
     pub fn new(bytes_max: usize) -> Self {
         Self {
-            queue: Mutex::new(Queue::new(bytes_max)),
+            waiting: Mutex::new(Waiting {
+                queue: Queue::new(bytes_max),
+                since: None,
+            }),
             owner: AtomicWaker::new(),
         }
     }
@@ -38,7 +49,7 @@ impl Outbox {
 
     /// The bytes that wait.
     pub fn bytes(&self) -> usize {
-        self.lock().bytes()
+        self.lock().queue.bytes()
     }
 
     /// Takes the next item. Pending while there is none; only the connection's one task may poll.
@@ -54,12 +65,12 @@ impl Outbox {
     /// Ready when the connection has been given up: for its task while it cannot write and takes nothing.
     pub fn poll_given_up(&self, cx: &Context<'_>) -> Poll<Disconnect> {
         self.owner.register(cx.waker());
-        self.lock().given_up().map_or(Poll::Pending, Poll::Ready)
+        self.lock().queue.given_up().map_or(Poll::Pending, Poll::Ready)
     }
 
     /// Takes the next item if there is one.
     pub fn take(&self) -> Option<Item> {
-        self.lock().take()
+        self.lock().queue.take()
     }
 
     /// Wakes the connection's task without putting anything in: it has to look at the time.
@@ -67,12 +78,23 @@ impl Outbox {
         self.owner.wake();
     }
 
+    /// Says since when the oldest of what was taken had waited: for the task, after it took what one write carries.
+    pub(crate) fn waited_since(&self, now: Instant) -> Option<Instant> {
+        let mut waiting = self.lock();
+        let next = (!waiting.queue.is_empty()).then_some(now);
+        std::mem::replace(&mut waiting.since, next)
+    }
+
     fn put(&self, put: impl FnOnce(&mut Queue) -> Put) -> Put {
         let (put, wake) = {
-            let mut queue = self.lock();
-            let was_empty = queue.is_empty();
-            let put = put(&mut queue);
-            (put, (was_empty && !queue.is_empty()) || put == Put::GivenUp)
+            let mut waiting = self.lock();
+            let was_empty = waiting.queue.is_empty();
+            let put = put(&mut waiting.queue);
+            let is_first = was_empty && !waiting.queue.is_empty();
+            if is_first {
+                waiting.since = Some(Instant::now());
+            }
+            (put, is_first || put == Put::GivenUp)
         };
         if wake {
             self.owner.wake();
@@ -80,7 +102,7 @@ impl Outbox {
         put
     }
 
-    fn lock(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -63,6 +63,21 @@ pub(super) async fn plain(
     Ok(response)
 }
 
+/// Answers a handshake, and runs a `session` of the caller's on the connection once it is a WebSocket. Who asks is for the
+/// caller to know.
+///
+/// # Errors
+/// When the request is no handshake.
+pub fn accept_websocket<S: Session + 'static>(
+    push: Arc<Push>,
+    request: Request<Body>,
+    session: impl FnOnce(Arc<Settings>) -> S + Send + 'static,
+) -> Result<Response, handshake::Error> {
+    let (response, opening) = handshake::accept(request, &[])?;
+    converse(push, opening, session, ClientId::random(), None, Transport::Plain);
+    Ok(response)
+}
+
 /// What a client that cannot offer a subprotocol says in the query.
 fn asks_for_protobuf(query: &str) -> bool {
     query
