@@ -11,6 +11,7 @@ pub mod admin;
 pub mod auth;
 pub mod config;
 pub mod guard;
+pub mod interim;
 pub mod listener;
 pub mod metrics;
 mod observe;
@@ -26,6 +27,7 @@ pub mod upgrade;
 
 pub use auth::{Authenticator, Caller};
 pub use guard::Guard;
+pub use interim::Informational;
 pub use problem::Problem;
 pub use program::{Flags, Program};
 pub use server::{Connection, Options, serve};

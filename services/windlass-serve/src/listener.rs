@@ -1,9 +1,12 @@
 //! The `listener` section of a configuration file: how connections are taken, the same for every serving program.
 
+use std::time::Duration;
+
 use serde::Deserialize;
 
+use crate::config::Time;
 use crate::metrics::Metrics;
-use crate::server::{Options, Windows};
+use crate::server::{Floor, Options, Windows};
 use crate::tls::{self, Tls};
 
 /// The default of `http2.memoryBytes`: 2,048 connections with the least window, and as much again for wider ones.
@@ -20,6 +23,31 @@ pub struct Settings {
     pub tls: Option<tls::Settings>,
     /// The bounds of HTTP/2.
     pub http2: Http2,
+    /// The least that a request body must bring.
+    pub body_rate: BodyRate,
+    /// Whether 104 (Upload Resumption Supported) is sent, on HTTP/1.1, to who asks for it.
+    pub interim_responses: bool,
+}
+
+/// The `listener.bodyRate` section.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct BodyRate {
+    /// On average; 0 turns the bound off.
+    pub bytes_per_second: u64,
+    /// The time of waiting over which it is averaged.
+    pub window: Time,
+}
+
+impl Default for BodyRate {
+    /// What Apache asks for (mod_reqtimeout), but over a time that is longer than a phone is silent in a tunnel, which
+    /// `upload.idleTimeout` bounds: each slow connection then costs its owner 60 kB in two minutes.
+    fn default() -> Self {
+        Self {
+            bytes_per_second: 500,
+            window: Time(Duration::from_secs(120)),
+        }
+    }
 }
 
 /// The `listener.http2` section.
@@ -64,11 +92,22 @@ impl Settings {
         if self.http2.streams == 0 {
             return Err(Error::RequirePositive { name: "http2.streams" });
         }
+        if self.body_rate.window.0.is_zero() {
+            return Err(Error::RequirePositive {
+                name: "bodyRate.window",
+            });
+        }
+        let floor = Floor {
+            bytes_per_second: self.body_rate.bytes_per_second,
+            window: self.body_rate.window.0,
+        };
         let tls = self.tls.as_ref().map(|settings| Tls::new(settings, metrics.clone()));
         Ok(Options {
             tls: tls.transpose()?,
             http2: Windows::new(self.http2.memory_bytes, metrics.clone()),
             http2_streams: self.http2.streams,
+            body_floor: (floor.bytes_per_second > 0).then_some(floor),
+            interim: self.interim_responses,
             metrics: metrics.clone(),
             ..Options::default()
         })

@@ -27,6 +27,7 @@ mod http1;
 mod http2;
 mod windows;
 
+pub use body::{BodyFault, Floor};
 pub use connection::Connection;
 pub use windows::Windows;
 
@@ -54,6 +55,10 @@ pub struct Options {
     /// How long a request body may give nothing while the handler waits for it; then the handler sees it broken off.
     /// A net under handlers that have no such limit of their own, so longer than theirs.
     pub body_stall: Duration,
+    /// The least that a request body must bring while the handler waits for it; then the handler sees it broken off.
+    pub body_floor: Option<Floor>,
+    /// Whether handlers may send interim responses on HTTP/1.1: some proxies take an unknown one for the final one.
+    pub interim: bool,
     /// How long a client may take nothing of what is written to it; then the connection is closed.
     pub write_stall: Duration,
     /// How long a drain may take; what is open after it is cut.
@@ -71,6 +76,8 @@ impl Default for Options {
             max_headers: 100,
             max_header_bytes: 32 * 1024,
             body_stall: Duration::from_secs(120),
+            body_floor: None,
+            interim: false,
             write_stall: Duration::from_secs(60),
             drain_deadline: Duration::from_secs(25),
             tls: None,

@@ -7,11 +7,14 @@
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 use tokio_rustls::server::TlsStream;
+
+use crate::interim::Interim;
 
 mod wire;
 
@@ -31,6 +34,8 @@ pub struct Socket {
     peer: SocketAddr,
     /// What was read already to tell the version, and is read again by whoever speaks it.
     unread: Bytes,
+    /// What is written besides, where the listener permits it.
+    interim: Option<Arc<Interim>>,
 }
 
 #[derive(Debug)]
@@ -46,6 +51,7 @@ impl Socket {
             io: Io::Plain(wire),
             peer,
             unread: Bytes::new(),
+            interim: None,
         }
     }
 
@@ -55,6 +61,20 @@ impl Socket {
             io: Io::Tls(Box::new(stream)),
             peer,
             unread: Bytes::new(),
+            interim: None,
+        }
+    }
+
+    /// Writes these interim responses between whatever else is written.
+    pub(crate) fn sends(&mut self, interim: Arc<Interim>) {
+        self.interim = Some(interim);
+    }
+
+    /// Finishes an interim response that has gone out in part: nothing else may come before its end.
+    fn poll_begun(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.interim.clone() {
+            Some(interim) => interim.poll_write_begun(cx, self.io()),
+            None => Poll::Ready(Ok(())),
         }
     }
 
@@ -115,7 +135,9 @@ impl AsyncRead for Socket {
 
 impl AsyncWrite for Socket {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        self.get_mut().io().poll_write(cx, buf)
+        let socket = self.get_mut();
+        ready!(socket.poll_begun(cx))?;
+        socket.io().poll_write(cx, buf)
     }
 
     fn poll_write_vectored(
@@ -123,7 +145,9 @@ impl AsyncWrite for Socket {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.get_mut().io().poll_write_vectored(cx, bufs)
+        let socket = self.get_mut();
+        ready!(socket.poll_begun(cx))?;
+        socket.io().poll_write_vectored(cx, bufs)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -134,7 +158,12 @@ impl AsyncWrite for Socket {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.get_mut().io().poll_flush(cx)
+        let socket = self.get_mut();
+        // Whoever flushes has nothing left to write: here interim responses stand between others.
+        if let Some(interim) = socket.interim.clone() {
+            ready!(interim.poll_write_all(cx, socket.io()))?;
+        }
+        socket.io().poll_flush(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -6,6 +6,7 @@
 )]
 
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,11 +15,12 @@ use axum::extract::{Extension, Request};
 use axum::response::IntoResponse as _;
 use axum::routing::{any, get, post};
 use http::{StatusCode, header};
+use http_body::Body as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
-use windlass_serve::server::Drained;
+use windlass_serve::server::{BodyFault, Drained, Floor};
 use windlass_serve::{Connection, Options, Shutdown, Tracker, serve};
 
 /// How long any one wait of a test may take.
@@ -303,6 +305,81 @@ async fn a_body_that_stalls_breaks_off_and_one_that_nobody_reads_does_not() {
     assert!(
         !within(seen.recv()).await.unwrap(),
         "the wait of the reader was held against the client"
+    );
+}
+
+#[tokio::test]
+async fn a_body_that_comes_in_drops_breaks_off_and_the_readers_own_time_does_not_count() {
+    let (sender, mut seen) = tokio::sync::mpsc::channel::<Option<BodyFault>>(4);
+    let slow = sender.clone();
+    let router = Router::new()
+        .route(
+            "/reads",
+            post(move |request: Request| async move {
+                let body = axum::body::to_bytes(request.into_body(), usize::MAX).await;
+                let fault = body.err().and_then(|error| BodyFault::of(&error));
+                sender.send(fault).await.unwrap();
+            }),
+        )
+        .route(
+            "/dawdles",
+            post(move |request: Request| async move {
+                let mut body = request.into_body();
+                let mut fault = None;
+                // Reads a piece, then does something else for as long as the window.
+                while let Some(frame) = std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
+                    fault = frame.err().and_then(|error| BodyFault::of(&error));
+                    tokio::time::sleep(Duration::from_millis(300)).await;
+                }
+                slow.send(fault).await.unwrap();
+            }),
+        );
+    let floor = Floor {
+        bytes_per_second: 1_000,
+        window: Duration::from_millis(300),
+    };
+    let options = Options {
+        body_floor: Some(floor),
+        ..Options::default()
+    };
+    let server = Server::start(router, options).await;
+    let head = |path: &str, length: usize| {
+        format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n")
+    };
+    let mut drops = server.connect().await;
+    drops.write_all(head("/reads", 1_000_000).as_bytes()).await.unwrap();
+    let dripping = tokio::spawn(async move {
+        while drops.write_all(b"x").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+    let fault = within(seen.recv()).await.unwrap();
+    assert_eq!(
+        fault,
+        Some(BodyFault::TooSlow {
+            bytes_per_second: 1_000
+        })
+    );
+    dripping.abort();
+    // Fast enough on average, though with pauses.
+    let mut steady = server.connect().await;
+    steady.write_all(head("/reads", 4_000).as_bytes()).await.unwrap();
+    for _ in 0..4 {
+        steady.write_all(&[1; 1_000]).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(within(seen.recv()).await.unwrap(), None);
+    // Five bytes in as many windows, of which the reader waits for nothing: they were there when it looked again.
+    let mut quick = server.connect().await;
+    quick.write_all(head("/dawdles", 5).as_bytes()).await.unwrap();
+    for _ in 0..5 {
+        quick.write_all(b"x").await.unwrap();
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(
+        within(seen.recv()).await.unwrap(),
+        None,
+        "the reader's time was held against the client"
     );
 }
 

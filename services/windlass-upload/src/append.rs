@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::Stream;
+use http::{HeaderMap, HeaderValue};
 use tokio::time::Instant;
 use windlass_task::change::{Change, Refusal};
 use windlass_task::record::Creation;
@@ -23,6 +24,7 @@ use self::body::Reader;
 use crate::error::Error;
 use crate::holder::{Hold, Release};
 use crate::hooks::{Asked, Receiving, Turn};
+use crate::ietf::Interims;
 use crate::service::{Upload, failure, patiently};
 use crate::storage::{Manifest, Writer};
 use crate::tus::{Admission, Rejection};
@@ -49,6 +51,8 @@ pub(crate) struct Session {
     /// On whose behalf hooks are asked, and whether the request waits for their word.
     asked: Asked,
     waiting: bool,
+    /// Who tells the client of offsets, where that was asked for and may be.
+    interims: Option<Interims>,
     /// Bytes taken since the last checkpoint, and when the first of them came.
     unsaved: u64,
     due: Option<Instant>,
@@ -108,13 +112,14 @@ impl Session {
             digest: None,
             asked: Asked::default(),
             waiting: true,
+            interims: None,
             unsaved: 0,
             due: None,
         })
     }
 
     /// Takes the whole body, saves it, and finishes the upload when nothing is missing.
-    pub(crate) async fn take<E>(
+    pub(crate) async fn take<E: Into<Error>>(
         &mut self,
         body: impl Stream<Item = Result<Piece, E>>,
         admission: Admission,
@@ -183,6 +188,25 @@ impl Session {
         self.asked = asked.clone();
     }
 
+    /// Tells the client of each offset that is acknowledged, while its body runs.
+    pub(crate) fn tell(&mut self, interims: Interims) {
+        self.interims = Some(interims);
+    }
+
+    /// Records the upload before its body is read, and tells the client where it is.
+    ///
+    /// # Errors
+    /// That the store does not record it.
+    pub(crate) async fn announce(&mut self, location: &HeaderValue, fields: HeaderMap) -> Result<(), Error> {
+        if let Some(interims) = self.interims.take() {
+            // Whoever has heard of an upload must find it, whatever happens to this process.
+            self.save().await?;
+            interims.created(location, fields);
+            self.interims = Some(interims);
+        }
+        Ok(())
+    }
+
     /// Leaves the verdict to a later request, although all bytes may be there after this one.
     pub(crate) fn leave_open(&mut self) {
         self.finishing = false;
@@ -230,7 +254,7 @@ impl Session {
         }
     }
 
-    async fn take_body<E>(
+    async fn take_body<E: Into<Error>>(
         &mut self,
         body: impl Stream<Item = Result<Piece, E>>,
         admission: Admission,
@@ -343,7 +367,7 @@ async fn unpause(upload: &Upload, record: Record) -> Result<Record, Error> {
 
 /// Reads the body of an append to an upload of `length` bytes that are all there: it may have no byte but the `known`
 /// last ones, which were held back when the client asked.
-pub(crate) async fn take_nothing<E>(
+pub(crate) async fn take_nothing<E: Into<Error>>(
     upload: &Upload,
     body: impl Stream<Item = Result<Piece, E>>,
     length: u64,

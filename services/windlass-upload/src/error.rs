@@ -7,6 +7,7 @@ use std::time::Duration;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use windlass_serve::Problem;
+use windlass_serve::server::BodyFault;
 use windlass_task::store::Cause;
 use windlass_task::{Answer, Finish, Record};
 
@@ -99,6 +100,12 @@ pub enum Error {
         /// For how long.
         after: Duration,
     },
+    /// The body came in drops; what came is kept.
+    #[error("the body brings fewer than {bytes_per_second} bytes a second")]
+    PaceBody {
+        /// The least that it must bring.
+        bytes_per_second: u64,
+    },
     /// The body ended before its time; what came is kept.
     #[error("the body broke off")]
     ReadBody,
@@ -135,6 +142,14 @@ pub enum Error {
 const RETRY_SOON: Duration = Duration::from_secs(1);
 
 impl Error {
+    /// What a body's end before its time means.
+    pub(crate) fn of_body(error: &axum::Error) -> Self {
+        match BodyFault::of(error) {
+            Some(BodyFault::TooSlow { bytes_per_second }) => Self::PaceBody { bytes_per_second },
+            Some(BodyFault::Stall) | None => Self::ReadBody,
+        }
+    }
+
     /// Whether waiting may cure it: the store or the storage is away.
     pub(crate) fn is_temporary(&self) -> bool {
         match self {
@@ -162,6 +177,7 @@ impl Error {
             | Self::AwaitVerdict
             | Self::ContinuePaused { .. }
             | Self::AwaitBody { .. }
+            | Self::PaceBody { .. }
             | Self::ReadBody
             | Self::Drain
             | Self::Download
@@ -233,6 +249,7 @@ impl Error {
             ),
             Self::ContinuePaused { offset } => (StatusCode::CONFLICT, "paused", Some(*offset), None),
             Self::AwaitBody { .. } => (StatusCode::REQUEST_TIMEOUT, "body_idle", None, None),
+            Self::PaceBody { .. } => (StatusCode::REQUEST_TIMEOUT, "body_slow", None, None),
             Self::ReadBody => (StatusCode::BAD_REQUEST, "body_incomplete", None, None),
             Self::Drain => (StatusCode::SERVICE_UNAVAILABLE, "draining", None, Some(RETRY_SOON)),
             Self::Download => (StatusCode::CONFLICT, "upload_not_finished", None, None),

@@ -157,7 +157,14 @@ async fn take_file(
         declare: None,
         room: upload.config.max_size,
     };
-    let taken = match session.take(field.map_ok(Piece::Bytes), admission, None).await {
+    let taken = match session
+        .take(
+            field.map_ok(Piece::Bytes).map_err(|_| UploadError::ReadBody),
+            admission,
+            None,
+        )
+        .await
+    {
         Ok(()) => session.end().await,
         Err(error) => Err(error),
     };

@@ -203,14 +203,14 @@ async fn apart<T: Send + 'static>(
 }
 
 /// A request's body as what follows one another in it.
-fn pieces(body: Body) -> impl Stream<Item = Result<Piece, axum::Error>> {
+fn pieces(body: Body) -> impl Stream<Item = Result<Piece, Error>> {
     BodyStream::new(body).filter_map(|frame| {
         let piece = match frame {
             Ok(frame) => match frame.into_data() {
                 Ok(bytes) => Some(Ok(Piece::Bytes(bytes))),
                 Err(frame) => frame.into_trailers().ok().map(|trailers| Ok(Piece::Trailers(trailers))),
             },
-            Err(error) => Some(Err(error)),
+            Err(error) => Some(Err(Error::of_body(&error))),
         };
         std::future::ready(piece)
     })

@@ -5,6 +5,7 @@
 //! July 2026 (interop version 9).
 
 pub mod fields;
+mod interim;
 mod request;
 pub(crate) mod response;
 
@@ -14,6 +15,7 @@ use windlass_task::{Finish, Metadata, Protocol, Record, Status};
 use crate::digest::Expected;
 use crate::tus::Admission;
 
+pub(crate) use interim::Interims;
 pub use request::{Head, parse};
 
 /// The media type of an append (section 4.4), demanded from version 6 on.
@@ -40,6 +42,8 @@ pub struct Row {
     pub length_problem: bool,
     /// Whether an append that is not the last is answered 201, as a creation.
     pub append_creates: bool,
+    /// Whether 104 may also tell of offsets.
+    pub progress: bool,
     /// Whether an upload whose stated length has come is whole, although its last request said that more would follow:
     /// tus-js-client says so of each stream that it reads, takes the answer as the end, and never comes back.
     pub length_ends: bool,
@@ -58,6 +62,7 @@ pub const ROWS: [Row; 8] = [
     },
     Row {
         interop: Some(5),
+        progress: true,
         ..EARLY
     },
     Row {
@@ -89,6 +94,7 @@ const EARLY: Row = Row {
     lifetime_limit: None,
     length_problem: false,
     append_creates: true,
+    progress: false,
     length_ends: true,
 };
 /// Drafts 04 and 05: the append's type, `Upload-Limit`, problem types.
@@ -96,6 +102,7 @@ const MIDDLE: Row = Row {
     typed_append: true,
     explicit_append: true,
     append_creates: false,
+    progress: true,
     ..EARLY
 };
 /// Drafts 06 and later: `max-age`, inconsistent lengths.
@@ -115,7 +122,12 @@ impl Row {
         let known = ROWS
             .iter()
             .find(|row| row.interop.map(u64::from) == version && version.is_some());
-        known.unwrap_or(&ROWS[ROWS.len() - 1])
+        known.unwrap_or(Self::latest())
+    }
+
+    /// The RFC's.
+    pub(crate) fn latest() -> &'static Self {
+        &ROWS[ROWS.len() - 1]
     }
 }
 

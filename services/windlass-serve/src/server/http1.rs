@@ -4,7 +4,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::Request;
+use http::{Request, Version};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -12,8 +12,9 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tower::ServiceExt as _;
 
 use super::Listener;
-use super::body::Stalling;
+use super::body::Paced;
 use super::connection::Connection;
+use crate::interim::Interim;
 use crate::socket::Socket;
 
 /// How long idle connections stay open when the drain begins, for requests that are on their way: hyper closes what is
@@ -25,16 +26,33 @@ pub(super) const ON_ITS_WAY: Duration = Duration::from_millis(100);
 const READ_BYTES_MAX: usize = 128 * 1024;
 
 /// Serves one connection until it ends, or is idle when the drain begins.
-pub(super) async fn drive(socket: Socket, listener: &Arc<Listener>) {
+pub(super) async fn drive(mut socket: Socket, listener: &Arc<Listener>) {
     let peer = socket.peer();
     let options = &listener.options;
     let extension = Connection::new(peer, listener.tracker.clone());
-    let (router, body_stall) = (listener.router.clone(), options.body_stall);
+    let router = listener.router.clone();
+    let (body_stall, body_floor) = (options.body_stall, options.body_floor);
+    let interim = options.interim.then(Interim::new);
+    if let Some(interim) = &interim {
+        socket.sends(Arc::clone(interim));
+    }
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(extension.clone());
-        router
-            .clone()
-            .oneshot(request.map(|body| Stalling::new(body, body_stall)))
+        // RFC 9110 section 15.2: not to a client of HTTP/1.0.
+        let interim = interim.as_ref().filter(|_| request.version() == Version::HTTP_11);
+        let informational = interim.map(Interim::begin);
+        if let Some(informational) = &informational {
+            request.extensions_mut().insert(informational.clone());
+        }
+        let request = request.map(|body| Paced::new(body, body_stall, body_floor));
+        let answer = router.clone().oneshot(request);
+        async move {
+            let answer = answer.await;
+            if let Some(informational) = informational {
+                informational.close().await;
+            }
+            answer
+        }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

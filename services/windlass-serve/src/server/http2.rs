@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 use super::Listener;
-use super::body::Stalling;
+use super::body::Paced;
 use super::connection::Connection;
 use super::windows::Grant;
 use crate::socket::Socket;
@@ -54,13 +54,14 @@ pub(super) async fn drive(socket: Socket, listener: &Arc<Listener>, grant: Grant
     let peer = socket.peer();
     let options = &listener.options;
     let extension = Connection::new(peer, listener.tracker.clone());
-    let (router, body_stall) = (listener.router.clone(), options.body_stall);
+    let router = listener.router.clone();
+    let (body_stall, body_floor) = (options.body_stall, options.body_floor);
     let service = service_fn(move |mut request: Request<Incoming>| {
         name_host(&mut request);
         request.extensions_mut().insert(extension.clone());
         router
             .clone()
-            .oneshot(request.map(|body| Stalling::new(body, body_stall)))
+            .oneshot(request.map(|body| Paced::new(body, body_stall, body_floor)))
     });
     let streams = Streams::new();
     // Streams that are left end with the connection, as handlers of HTTP/1.1 do.

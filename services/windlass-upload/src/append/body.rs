@@ -52,6 +52,7 @@ pub(super) struct Reader<'a, S> {
 impl<'a, S, E> Reader<'a, S>
 where
     S: Stream<Item = Result<Piece, E>>,
+    E: Into<Error>,
 {
     pub(super) fn new(
         pieces: Pin<&'a mut S>,
@@ -75,7 +76,7 @@ where
     /// up loses nothing.
     ///
     /// # Errors
-    /// [`Error::AwaitBody`], [`Error::ReadBody`], that it is too long, or what its check says.
+    /// [`Error::AwaitBody`], what reading it gave, that it is too long, or what its check says.
     pub(super) async fn next(&mut self) -> Result<Option<Bytes>, Error> {
         loop {
             let piece = std::future::poll_fn(|cx| self.poll_piece(cx)).await?;
@@ -119,7 +120,7 @@ where
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Piece>, Error>> {
         if let Poll::Ready(piece) = self.pieces.as_mut().poll_next(cx) {
             self.silence.since = None;
-            return Poll::Ready(piece.transpose().map_err(|_| Error::ReadBody));
+            return Poll::Ready(piece.transpose().map_err(Into::into));
         }
         ready!(self.silence.poll(cx));
         let after = self.silence.idle;
@@ -186,7 +187,7 @@ mod tests {
 
     const IDLE: Duration = Duration::from_secs(10);
 
-    fn read<S: Stream<Item = Result<Piece, ()>>>(pieces: Pin<&mut S>, skip: u64, room: u64) -> Reader<'_, S> {
+    fn read<S: Stream<Item = Result<Piece, Error>>>(pieces: Pin<&mut S>, skip: u64, room: u64) -> Reader<'_, S> {
         let admission = Admission {
             skip,
             declare: None,
@@ -195,7 +196,7 @@ mod tests {
         Reader::new(pieces, IDLE, admission, Rejection::BeyondLength { length: room }, None)
     }
 
-    fn bytes(text: &'static str) -> Result<Piece, ()> {
+    fn bytes(text: &'static str) -> Result<Piece, Error> {
         Ok(Piece::Bytes(Bytes::from_static(text.as_bytes())))
     }
 
@@ -213,7 +214,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn silence_counts_while_it_is_waited_through_and_only_then() {
-        let (sender, receiver) = tokio::sync::mpsc::channel::<Result<Piece, ()>>(1);
+        let (sender, receiver) = tokio::sync::mpsc::channel::<Result<Piece, Error>>(1);
         let mut body = pin!(
             stream::unfold(receiver, |mut receiver| async {
                 receiver.recv().await.map(|piece| (piece, receiver))

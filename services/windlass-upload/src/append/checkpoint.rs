@@ -135,6 +135,9 @@ impl Session {
                     received: record.received,
                 };
                 self.record = *record;
+                if let Some(interims) = &mut self.interims {
+                    interims.progressed(self.record.offset());
+                }
                 if self.record.status == Status::Paused {
                     return Err(Error::ContinuePaused {
                         offset: self.record.offset(),

@@ -6,6 +6,7 @@ use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use http::request::Parts;
 use http::{HeaderMap, Method, StatusCode, header};
+use http_body::Body as _;
 use windlass_serve::Caller;
 use windlass_task::{Principal, Protocol, Record, Status, UnixMillis};
 
@@ -17,7 +18,7 @@ use crate::download;
 use crate::error::{Error, decorate};
 use crate::holder::Hold;
 use crate::hooks::Asked;
-use crate::ietf::{self, Admitted, Append, Command, Create, Head, Rejection, Row, response};
+use crate::ietf::{self, Admitted, Append, Command, Create, Head, Interims, Rejection, Row, response};
 use crate::location::Target;
 use crate::service::Upload;
 use crate::tus::{self, Admission};
@@ -52,9 +53,10 @@ pub(super) async fn create(
                 link: caller.link().cloned(),
                 max_size,
             };
+            let incoming = Incoming::of(&parts, row, body);
             apart(
                 &upload,
-                create_upload(Arc::clone(&upload), creator, create, row, asked, body),
+                create_upload(Arc::clone(&upload), creator, create, row, asked, incoming),
             )
             .await
         }
@@ -90,6 +92,7 @@ pub(super) async fn act(
             Ok(respond(StatusCode::NO_CONTENT, apart(&upload, work).await?))
         }
         Command::Append(append) => {
+            let incoming = Incoming::of(&parts, row, body);
             apart(
                 &upload,
                 append_body(
@@ -99,7 +102,7 @@ pub(super) async fn act(
                     append,
                     Terms { row, max_size },
                     asked,
-                    body,
+                    incoming,
                 ),
             )
             .await
@@ -161,7 +164,7 @@ async fn create_upload(
     create: Create,
     row: &'static Row,
     asked: Asked,
-    body: Body,
+    incoming: Incoming,
 ) -> Result<Response, Error> {
     let terms = Terms {
         row,
@@ -187,7 +190,13 @@ async fn create_upload(
     }
     let new = new.demanding(create.digests.representation);
     let location = new.location_field();
-    let (session, answer) = new.open(&asked, Some(row)).await?;
+    let (mut session, answer) = new.open(&asked, Some(row)).await?;
+    if let Some(interims) = incoming.interims
+        && !incoming.body.is_end_stream()
+    {
+        session.tell(interims);
+        session.announce(&location, terms.limits()).await?;
+    }
     let turn = Turn {
         complete: create.complete,
         content: create.digests.content,
@@ -198,7 +207,7 @@ async fn create_upload(
         room: create.length.or(terms.max_size),
         ..ANY_BODY
     };
-    let (mut headers, worded) = turn.take(session, admission, body).await?;
+    let (mut headers, worded) = turn.take(session, admission, incoming.body).await?;
     headers.insert(header::LOCATION, location);
     let response = decorate(respond(StatusCode::CREATED, headers), answer.as_ref());
     Ok(decorate(response, worded.as_deref()))
@@ -211,7 +220,7 @@ async fn append_body(
     append: Append,
     terms: Terms,
     asked: Asked,
-    body: Body,
+    incoming: Incoming,
 ) -> Result<Response, Error> {
     let row = terms.row;
     if upload.parts.shutdown.is_draining() {
@@ -238,6 +247,9 @@ async fn append_body(
     let mut session = Session::resume(Arc::clone(&upload), hold, record, admission).await?;
     session.on_behalf_of(&asked);
     session.demand_digest(append.digests.representation);
+    if let Some(interims) = incoming.interims {
+        session.tell(interims);
+    }
     let turn = Turn {
         complete: append.complete,
         content: append.digests.content,
@@ -249,7 +261,7 @@ async fn append_body(
     } else {
         StatusCode::NO_CONTENT
     };
-    let (headers, worded) = turn.take(session, admission, body).await?;
+    let (headers, worded) = turn.take(session, admission, incoming.body).await?;
     Ok(decorate(respond(status, headers), worded.as_deref()))
 }
 
@@ -264,6 +276,29 @@ impl Terms {
     /// Where an upload stands, in this version's fields.
     fn standing(self, record: &Record) -> HeaderMap {
         response::standing(record, self.row, self.max_size, UnixMillis::now())
+    }
+
+    /// `Upload-Limit`, where this version has it.
+    fn limits(self) -> HeaderMap {
+        let mut fields = HeaderMap::new();
+        response::limit(&mut fields, self.row, self.max_size, None);
+        fields
+    }
+}
+
+/// A request's body, and who tells its client of what came before it has ended.
+struct Incoming {
+    body: Body,
+    interims: Option<Interims>,
+}
+
+impl Incoming {
+    fn of(parts: &Parts, row: &'static Row, body: Body) -> Self {
+        let informational = parts.extensions.get().cloned();
+        Self {
+            body,
+            interims: Interims::of(informational, &parts.headers, row),
+        }
     }
 }
 

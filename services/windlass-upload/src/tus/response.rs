@@ -4,6 +4,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use windlass_task::{Concat, Record, Status, UnixMillis};
 
 use crate::digest::Algorithm;
+use crate::ietf::Row;
 
 use super::{EXTENSIONS, Rejection, VERSION};
 
@@ -30,6 +31,8 @@ pub(crate) fn describe(max_size: Option<u64>) -> HeaderMap {
     if let Some(max_size) = max_size {
         headers.insert(TUS_MAX_SIZE, max_size.into());
     }
+    // The same to clients of the IETF protocol (section 4.1.4), who ask in the same way.
+    crate::ietf::response::limit(&mut headers, Row::latest(), max_size, None);
     headers
 }
 

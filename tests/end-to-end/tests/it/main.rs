@@ -10,6 +10,7 @@ mod forms;
 mod framing;
 mod full_disk;
 mod garbage;
+mod ietf;
 mod kill;
 mod lifecycle;
 mod limits;
