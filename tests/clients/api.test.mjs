@@ -25,8 +25,11 @@ test('cent publishes, asks and steers, and the connected client sees it', async 
   subscription.subscribe();
   await within('the subscription', subscription.ready());
 
-  const [told] = await startPython(t, 'cent_steer.py', [`${server.origin}/api`, KEY, 'chat:a', 'ann']).ended();
-  await until('the end', () => events.some((event) => event.startsWith('disconnected')));
+  const args = [`${server.origin}/api`, KEY, 'chat:a', 'ann'];
+  const [told] = await startPython(t, 'cent_steer.py', ['steer', ...args]).ended();
+  await until('what the server changed', () => events.length === 2);
+  await startPython(t, 'cent_steer.py', ['disconnect', ...args]).ended();
+  await until('the end', () => events.length === 3);
   assert.deepEqual(told, {
     first: 1,
     twice: [2, 2],
@@ -43,7 +46,7 @@ test('cent publishes, asks and steers, and the connected client sees it', async 
     removed: 0,
   });
   assert.deepEqual(heard, [1, 2, 3, 4]);
-  assert.deepEqual(events, ['server subscribed chat:a-by-server', 'unsubscribed 2000', 'disconnected 4321 enough']);
+  assert.deepEqual(events, ['server subscribed chat:a-by-server', 'unsubscribed 2000', 'disconnected 4567 enough']);
 });
 
 test('without the right key nothing is done, and what is malformed is told', async (t) => {

@@ -8,12 +8,14 @@
 
 pub mod memory;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use windlass_task::Tenant;
 
 use crate::channel::ChannelKey;
 use crate::client::{ClientId, ClientInfo};
@@ -82,13 +84,20 @@ impl Retention {
 }
 
 /// Something to publish.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Outgoing {
     /// The data.
     pub data: Payload,
     /// Who publishes, when a client does.
     pub info: Option<ClientInfo>,
+    /// Facts about it beside the data.
+    pub tags: BTreeMap<String, String>,
+    /// Who publishes twice under one key to one channel within [`IDEMPOTENCY`] publishes once.
+    pub idempotency_key: Option<String>,
 }
+
+/// How long a key is remembered: a caller that tries again for longer has given up (Centrifugo's time).
+pub const IDEMPOTENCY: Duration = Duration::from_secs(5 * 60);
 
 /// Who came or went.
 #[derive(Debug, Clone, PartialEq)]
@@ -133,8 +142,11 @@ pub trait Receiver: Send + Sync + 'static {
     /// A publication on a channel to which the node is subscribed, in the order of the channel. Must not wait.
     fn publication(&self, channel: &ChannelKey, publication: &Publication);
 
-    /// A message from another node, or from this one.
+    /// A message from another node, or from this one. Must not wait.
     fn control(&self, message: Bytes);
+
+    /// What this node answers to a question that all nodes are asked. Must not wait.
+    fn answer(&self, question: Bytes) -> Bytes;
 }
 
 /// One node's way to the channels.
@@ -176,6 +188,12 @@ pub trait Broker: fmt::Debug + Send + Sync + 'static {
     /// [`Error`] when it cannot be read.
     async fn history(&self, channel: &ChannelKey, range: Range) -> Result<History, Error>;
 
+    /// Forgets a channel's publications, but not its position: who comes back is told that it missed something.
+    ///
+    /// # Errors
+    /// [`Error`]: they may still be there.
+    async fn remove_history(&self, channel: &ChannelKey) -> Result<(), Error>;
+
     /// Says that a connection of this node is in a channel.
     ///
     /// # Errors
@@ -208,6 +226,18 @@ pub trait Broker: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// [`Error`] when it was not sent; [`Error::UnknownNode`] when there is nobody to take it.
     async fn tell(&self, node: NodeId, message: Bytes) -> Result<(), Error>;
+
+    /// Sends a message to the receiver of every node that has a connection of this user; others may get it too.
+    ///
+    /// # Errors
+    /// [`Error`]: some of them may not get it.
+    async fn tell_user(&self, tenant: &Tenant, user: &str, message: Bytes) -> Result<(), Error>;
+
+    /// Asks every node and gives their answers; a node that does not answer in time gives none.
+    ///
+    /// # Errors
+    /// [`Error`] when nobody could be asked.
+    async fn survey(&self, question: Bytes) -> Result<Vec<Bytes>, Error>;
 
     /// Forgets what is over its time. Called every few seconds while the service runs.
     async fn maintain(&self);

@@ -46,6 +46,12 @@ impl ChannelKey {
         self.0.split_once('/').map_or("", |(_, name)| name)
     }
 
+    /// Whether it is a channel of this tenant.
+    #[must_use]
+    pub fn is_of(&self, tenant: &Tenant) -> bool {
+        self.0.split_once('/').is_some_and(|(own, _)| own == tenant.as_str())
+    }
+
     /// The tenant and the name as one text, unique among all channels.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -88,6 +94,12 @@ pub enum NameError {
     /// Control characters: they would break logs, and the service's own channels use them.
     #[error("a channel's name has no control characters")]
     Control,
+}
+
+/// Whether a channel of this name is the service's own.
+#[must_use]
+pub fn is_internal(name: &str) -> bool {
+    name.starts_with(INTERNAL_PREFIX)
 }
 
 /// What kind of channel a client means by `name`.

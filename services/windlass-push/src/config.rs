@@ -1,9 +1,12 @@
 //! The configuration of the push service: as it is written, and as it is used after validation.
 
+use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
 use windlass_serve::config::Time;
+use windlass_task::Tenant;
 
 use crate::broker::memory;
 use crate::heartbeat::Rhythm;
@@ -25,12 +28,24 @@ pub struct Config {
     pub channels: Option<ChannelOptions>,
     /// The options of channels whose names begin with a namespace and a colon.
     pub namespaces: Vec<Namespace>,
+    /// The API for backends. Absent: everything on a loopback listener, off elsewhere.
+    pub api: Option<ApiConfig>,
     /// Whether clients of the Centrifuge protocol may connect without a token; they are known to nobody then.
     pub anonymous: bool,
     /// Whether clients of the plain protocol may send each other messages.
     pub messages: bool,
     /// How the service is left.
     pub drain: DrainConfig,
+}
+
+/// The API for backends.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ApiConfig {
+    /// The file that holds the key, at least 16 bytes; a line feed at its end does not count.
+    pub key_file: PathBuf,
+    /// The tenant that the key acts for; `default` when absent.
+    pub tenant: Option<String>,
 }
 
 /// How connections are kept alive.
@@ -90,6 +105,39 @@ pub struct Error {
     reason: &'static str,
 }
 
+/// The key of the API, and for whom it is.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ApiKey {
+    /// The key.
+    pub(crate) key: String,
+    /// The tenant that it acts for.
+    pub(crate) tenant: Tenant,
+}
+
+impl fmt::Debug for ApiKey {
+    /// Nothing of the key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ApiKey({})", self.tenant)
+    }
+}
+
+impl ApiKey {
+    fn read(config: &ApiConfig) -> Result<Self, Error> {
+        let wrong = |field, reason| Error { field, reason };
+        let key = std::fs::read_to_string(&config.key_file)
+            .map_err(|_| wrong("api.keyFile", "the file cannot be read as a text"))?;
+        let key = key.trim_end_matches(['\r', '\n']).to_owned();
+        if key.len() < API_KEY_BYTES || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(wrong("api.keyFile", "a key has at least 16 visible ASCII characters"));
+        }
+        let tenant = match &config.tenant {
+            Some(name) => name.parse().map_err(|_| wrong("api.tenant", "not a tenant's name"))?,
+            None => Tenant::default_tenant(),
+        };
+        Ok(Self { key, tenant })
+    }
+}
+
 /// The validated configuration.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
@@ -111,6 +159,8 @@ pub struct Settings {
     pub channels: Channels,
     /// Whether clients of the Centrifuge protocol may connect without a token.
     pub anonymous: bool,
+    /// The API's key; without one it is as open as the listener.
+    pub api: Option<ApiKey>,
     /// Whether there are keys that verify tokens; without, a subscription token says nothing.
     pub verifies_tokens: bool,
     /// The most publications that one reply carries.
@@ -145,6 +195,7 @@ impl Settings {
             close_deadline: CLOSE_DEADLINE,
             channels,
             anonymous: config.anonymous,
+            api: config.api.as_ref().map(ApiKey::read).transpose()?,
             verifies_tokens: !open,
             publications_max: PUBLICATIONS,
             reply_bytes_max: REPLY_BYTES,
@@ -187,6 +238,8 @@ impl Settings {
     }
 }
 
+/// 96 bits, if it was made at random of letters and digits: more than anybody can try.
+const API_KEY_BYTES: usize = 16;
 /// Centrifugo's default; a JSON command has some hundred bytes, a publication should not have many more.
 const MESSAGE_BYTES: usize = 64 * 1024;
 /// Centrifugo's default: a burst of some thousand publications, or one second of a fast stream.

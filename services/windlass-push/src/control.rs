@@ -6,6 +6,8 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::api::UserControl;
+
 /// A message from one node to another.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -20,6 +22,8 @@ pub enum Control {
         #[serde(serialize_with = "to_base64", deserialize_with = "from_base64")]
         commands: Vec<u8>,
     },
+    /// Something to be done with connections of a user.
+    User(UserControl),
 }
 
 impl Control {

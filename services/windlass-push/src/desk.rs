@@ -1,20 +1,24 @@
 //! Where the effects of one connection's session are carried out.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use windlass_serve::auth::{TokenError, Verified};
 use windlass_task::UnixMillis;
 
+use crate::api::{ChannelState, ConnectionInfo, ConnectionState};
 use crate::broker::{self, Announcement};
+use crate::centrifuge::codec::Codec;
 use crate::channel::ChannelKey;
 use crate::client::{ClientId, ClientInfo, Identity};
+use crate::clients::User;
 use crate::few::BySlot;
 use crate::grant::{self, SubscriptionToken};
 use crate::hub;
+use crate::metrics::Transport;
 use crate::outbox::Outbox;
 use crate::push::Push;
-use crate::queue::Slot;
-use crate::session::{Completion, Effect, Failure, Source, Start, Subscribe};
+use crate::queue::{Order, Slot};
+use crate::session::{Completion, Credentials, Effect, Failure, Source, Start, Subscribe};
 
 /// One connection's effects, and what they hold: its subscriptions and its presence.
 #[derive(Debug)]
@@ -25,36 +29,115 @@ pub(crate) struct Desk {
     /// Who the connection is by the request that opened it, if that showed a token.
     shown: Option<Verified>,
     held: Mutex<BySlot<Held>>,
+    /// How the client is connected, as the API tells it.
+    transport: Transport,
+    codec: Codec,
+    known: OnceLock<Box<Known>>,
+}
+
+/// What is known of the client since it has said who it is.
+#[derive(Debug)]
+struct Known {
+    user: User,
+    name: String,
+    version: String,
+    since: UnixMillis,
 }
 
 #[derive(Debug)]
 struct Held {
     subscription: hub::Subscription,
     channel: ChannelKey,
-    /// As whom others know the connection there.
-    info: ClientInfo,
     /// Whether it is in the channel's presence.
     present: bool,
-    /// Whether others are told when it goes.
-    announced: bool,
+    /// As whom others are told that it goes, if they are.
+    announced: Option<Box<ClientInfo>>,
 }
 
 impl Desk {
-    pub(crate) fn new(push: Arc<Push>, outbox: Arc<Outbox>, client: ClientId, shown: Option<Verified>) -> Arc<Self> {
+    pub(crate) fn new(
+        push: Arc<Push>,
+        outbox: Arc<Outbox>,
+        client: ClientId,
+        shown: Option<Verified>,
+        transport: Transport,
+        codec: Codec,
+    ) -> Arc<Self> {
         Arc::new(Self {
             push,
             outbox,
             client,
             shown,
             held: Mutex::default(),
+            transport,
+            codec,
+            known: OnceLock::new(),
         })
+    }
+
+    pub(crate) fn client(&self) -> ClientId {
+        self.client
+    }
+
+    /// Gives the connection an order.
+    pub(crate) fn order(&self, order: Order) {
+        self.outbox.order(order);
+    }
+
+    /// The connection as the API tells of it.
+    pub(crate) fn describe(&self) -> ConnectionInfo {
+        let known = self.known.get();
+        let of = |text: fn(&Known) -> &String| known.map_or_else(String::new, |known| text(known).clone());
+        let held = self.lock();
+        let channels = held.values().map(|held| held.channel.name());
+        ConnectionInfo {
+            app_name: of(|known| &known.name),
+            app_version: of(|known| &known.version),
+            transport: self.transport.name().to_owned(),
+            protocol: self.codec.name().to_owned(),
+            user: of(|known| &known.user.name),
+            state: ConnectionState {
+                channels: channels.map(|name| (name.to_owned(), ChannelState {})).collect(),
+            },
+            connected_at_ms: known.map_or(0, |known| known.since.0),
+        }
+    }
+
+    /// How many subscriptions the connection has.
+    pub(crate) fn subscriptions(&self) -> usize {
+        self.lock().len()
+    }
+
+    /// Finds out who it is, and lists it among its user's connections.
+    async fn identify(self: &Arc<Self>, credentials: Credentials) -> Result<Identity, TokenError> {
+        let identity = self.authenticate(&credentials.token).await?;
+        let name = if identity.anonymous {
+            String::new()
+        } else {
+            identity.principal.owner.to_string()
+        };
+        let user = User {
+            tenant: identity.principal.tenant.clone(),
+            name,
+        };
+        // A refresh by another user is refused by the session; the connection stays with the first.
+        let known = self.known.get_or_init(|| {
+            Box::new(Known {
+                user,
+                name: credentials.name,
+                version: credentials.version,
+                since: UnixMillis::now(),
+            })
+        });
+        self.push.clients().add(&known.user, self.client, self);
+        Ok(identity)
     }
 
     /// Carries out one effect.
     pub(crate) async fn perform(self: Arc<Self>, effect: Effect) -> Completion {
         let broker = self.push.broker();
         match effect {
-            Effect::Authenticate { token } => Completion::Authenticated(self.authenticate(&token).await),
+            Effect::Authenticate(credentials) => Completion::Authenticated(self.identify(*credentials).await),
             Effect::ReadGrant { token } => Completion::Granted(self.read_grant(&token).await),
             Effect::Subscribe(subscribe) => {
                 let slot = subscribe.slot;
@@ -101,6 +184,9 @@ impl Desk {
         let slots: Vec<Slot> = self.lock().keys().copied().collect();
         for slot in slots {
             self.unsubscribe(slot).await;
+        }
+        if let Some(known) = self.known.get() {
+            self.push.clients().remove(&known.user, self.client);
         }
     }
 
@@ -172,9 +258,8 @@ impl Desk {
         let held = Held {
             subscription,
             channel: channel.clone(),
-            info: info.clone(),
             present: presence,
-            announced,
+            announced: announced.then(|| Box::new(info.clone())),
         };
         self.lock().insert(slot, held);
         push.metrics().subscribed();
@@ -213,8 +298,9 @@ impl Desk {
         if held.present && broker.remove_presence(&held.channel, self.client).await.is_err() {
             tracing::debug!("presence could not be removed, it ends with the node's lease");
         }
-        let left = Announcement::Left(held.info);
-        if held.announced && broker.announce(&held.channel, left).await.is_err() {
+        if let Some(info) = held.announced
+            && broker.announce(&held.channel, Announcement::Left(*info)).await.is_err()
+        {
             tracing::debug!("nobody could be told that a client has left a channel");
         }
     }

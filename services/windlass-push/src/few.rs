@@ -40,6 +40,16 @@ impl<T> BySlot<T> {
         Some(value)
     }
 
+    /// What they have, in their order.
+    pub(crate) fn values(&self) -> impl Iterator<Item = &T> {
+        self.0.iter().map(|(_, value)| value)
+    }
+
+    /// How many have something.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// The subscriptions, in order.
     pub(crate) fn keys(&self) -> impl Iterator<Item = &Slot> {
         self.0.iter().map(|(slot, _)| slot)

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use windlass_serve::auth::Claims;
@@ -32,7 +32,7 @@ pub struct Grant {
 }
 
 /// Options that are other than the channel's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Overrides {
     /// Whether it shows in the channel's presence.
@@ -48,7 +48,7 @@ pub struct Overrides {
 }
 
 /// An option that is said to be on or off.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Flag {
     /// Which of the two.
     pub value: bool,
@@ -88,9 +88,9 @@ pub struct SubscriptionToken {
 }
 
 /// How a grant is written, in tokens and by backends.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
-pub(crate) struct WrittenGrant {
+pub struct WrittenGrant {
     /// Seconds since 1970; 0 says that it does not expire.
     pub(crate) expire_at: Option<i64>,
     pub(crate) info: Option<Value>,

@@ -1,6 +1,7 @@
 //! The routes of the push service. Handlers are thin: they find out who asks for what, and leave the rest to the
 //! sessions and the view.
 
+mod api;
 mod error;
 mod events;
 mod extract;
@@ -32,9 +33,11 @@ pub fn router(push: Arc<Push>) -> Router {
         .with_state(push)
 }
 
-/// `/emulation`: no token is asked for, for what gives the right is in the request.
+/// `/emulation` and `/api`: no token is asked for. What gives the right is in the request, or a key of its own.
 pub fn open_router(push: Arc<Push>) -> Router {
     Router::new()
         .route("/emulation", post(streaming::emulation))
+        .route("/api", post(api::call_by_body))
+        .route("/api/{method}", post(api::call))
         .with_state(push)
 }

@@ -11,8 +11,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use slab::Slab;
+use windlass_task::Tenant;
 
-use crate::channel::ChannelKey;
+use crate::channel::{self, ChannelKey};
 use crate::outbox::Outbox;
 use crate::publication::Publication;
 use crate::queue::{Class, Delivery, Put, Slot};
@@ -187,6 +188,26 @@ impl Hub {
     #[must_use]
     pub fn has(&self, channel: &ChannelKey) -> bool {
         lock(self.shard(channel)).contains_key(channel)
+    }
+
+    /// The channels of a tenant that have subscribers here and names that are `wanted`, with how many; at most `most`.
+    #[must_use]
+    pub fn census(&self, tenant: &Tenant, wanted: impl Fn(&str) -> bool, most: usize) -> Vec<(String, usize)> {
+        let mut census = Vec::new();
+        for shard in &self.shards {
+            // The channels are copied out, so that counting one does not hold up all others of the shard.
+            let channels: Vec<Arc<Channel>> = lock(shard).values().cloned().collect();
+            for channel in channels {
+                let name = channel.key.name();
+                if channel.key.is_of(tenant) && !channel::is_internal(name) && wanted(name) {
+                    census.push((name.to_owned(), lock(&channel.subscribers).list.len()));
+                }
+                if census.len() >= most {
+                    return census;
+                }
+            }
+        }
+        census
     }
 
     /// How many channels have subscribers here.

@@ -8,11 +8,13 @@
 //! Protocols, queue, frames and recovery do no I/O and know no clock. Nothing here writes tasks except to pause and
 //! resume them, and nothing here calls the upload service.
 
+pub mod api;
 pub mod broker;
 pub mod centrifuge;
 pub mod centrifugo;
 pub mod channel;
 pub mod client;
+mod clients;
 pub mod codes;
 pub mod config;
 pub mod connections;

@@ -34,6 +34,16 @@ pub enum Transport {
 }
 
 impl Transport {
+    /// The transport as the API names it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Centrifuge | Self::Plain => "websocket",
+            Self::HttpStream => "http_stream",
+            Self::Sse | Self::Events => "sse",
+            Self::Poll => "http",
+        }
+    }
+
     fn label(self) -> TransportLabel {
         let transport = match self {
             Self::Centrifuge => "centrifuge",

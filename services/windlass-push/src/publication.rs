@@ -1,5 +1,8 @@
 //! What travels on channels inside the service, before it is encoded for anybody.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use windlass_task::TaskUpdate;
 use windlass_task::feed::Standing;
 
@@ -28,6 +31,8 @@ pub struct Message {
     pub data: Payload,
     /// Who published, when a client did.
     pub info: Option<ClientInfo>,
+    /// Facts about it beside the data; shared, for most publications have none.
+    pub tags: Option<Arc<BTreeMap<String, String>>>,
     /// Where it is in the stream, if the stream has a history.
     pub position: Option<StreamPosition>,
 }

@@ -7,9 +7,11 @@ use bytes::Bytes;
 use prometheus_client::registry::Registry;
 use windlass_serve::{Authenticator, Program, Shutdown};
 
+use crate::api::{Answer, ChannelInfo, NodeInfo, Question, glob};
 use crate::broker::memory::Network;
 use crate::broker::{Broker, NodeId, Receiver};
 use crate::channel::ChannelKey;
+use crate::clients::Clients;
 use crate::config::{self, Config, Settings};
 use crate::connections::Connections;
 use crate::control::Control;
@@ -22,6 +24,9 @@ use crate::session::Failure;
 use crate::socket::Message;
 use crate::view::View;
 use crate::wheel::Wheel;
+
+/// How many channels or connections one node lists in an answer: about a megabyte.
+const LISTED_MAX: usize = 10_000;
 
 /// How often what is over its time is forgotten.
 const MAINTENANCE: Duration = Duration::from_secs(10);
@@ -38,6 +43,7 @@ pub struct Push {
     connections: Arc<Connections>,
     wheel: Arc<Wheel>,
     sessions: Arc<Sessions>,
+    clients: Arc<Clients>,
     metrics: Metrics,
 }
 
@@ -46,12 +52,22 @@ pub struct Push {
 struct Inbox {
     hub: Arc<Hub>,
     sessions: Arc<Sessions>,
+    clients: Arc<Clients>,
     metrics: Metrics,
+    node: NodeId,
+    started: Instant,
 }
 
 impl Receiver for Inbox {
     fn publication(&self, channel: &ChannelKey, publication: &Publication) {
         self.metrics.fanned_out(self.hub.publish(channel, publication));
+    }
+
+    fn answer(&self, question: Bytes) -> Bytes {
+        let answer =
+            serde_json::from_slice(&question).map_or_else(|_| Answer::default(), |question| self.know(&question));
+        let text = serde_json::to_vec(&answer).expect("an answer has only texts for keys");
+        text.into()
     }
 
     fn control(&self, message: Bytes) {
@@ -61,12 +77,55 @@ impl Receiver for Inbox {
                 binary,
                 commands,
             }) => self.commands(&session, binary, commands),
+            Some(Control::User(control)) => self.clients.steer(&control),
             None => tracing::debug!("a message of another node was not understood"),
         }
     }
 }
 
 impl Inbox {
+    /// What this node knows; of each kind at most as much as one answer may hold.
+    fn know(&self, question: &Question) -> Answer {
+        match question {
+            Question::Channels { tenant, pattern } => {
+                let wanted = |name: &str| glob::matches(pattern, name);
+                let census = self.hub.census(tenant, wanted, LISTED_MAX).into_iter();
+                Answer {
+                    channels: census
+                        .map(|(name, num_clients)| (name, ChannelInfo { num_clients }))
+                        .collect(),
+                    ..Answer::default()
+                }
+            }
+            Question::Connections { tenant, user } => {
+                let desks = self.clients.of(tenant, (!user.is_empty()).then_some(user));
+                let described = desks.iter().take(LISTED_MAX);
+                Answer {
+                    connections: described
+                        .map(|desk| (desk.client().to_string(), desk.describe()))
+                        .collect(),
+                    ..Answer::default()
+                }
+            }
+            Question::Info { tenant } => {
+                let desks = self.clients.of(tenant, None);
+                Answer {
+                    node: Some(NodeInfo {
+                        uid: self.node.to_string(),
+                        name: self.node.to_string(),
+                        version: NodeInfo::version(),
+                        num_clients: desks.len(),
+                        num_users: self.clients.users(tenant),
+                        num_subs: desks.iter().map(|desk| desk.subscriptions()).sum(),
+                        num_channels: self.hub.census(tenant, |_| true, usize::MAX).len(),
+                        uptime: self.started.elapsed().as_secs(),
+                    }),
+                    ..Answer::default()
+                }
+            }
+        }
+    }
+
     /// Commands that another node took for a session of this one.
     fn commands(&self, session: &str, binary: bool, commands: Vec<u8>) {
         let Ok(session) = session.parse() else { return };
@@ -87,12 +146,17 @@ impl Push {
         let hub = Arc::new(Hub::new(Arc::clone(&interest) as Arc<_>));
         let metrics = Metrics::default();
         let sessions = Arc::new(Sessions::default());
+        let clients = Arc::new(Clients::default());
+        let node = NodeId::random();
         let inbox = Arc::new(Inbox {
             hub: Arc::clone(&hub),
             sessions: Arc::clone(&sessions),
+            clients: Arc::clone(&clients),
             metrics: metrics.clone(),
+            node,
+            started: Instant::now(),
         });
-        let broker = Network::new(settings.memory, Arc::new(Instant::now)).join(NodeId::random(), inbox);
+        let broker = Network::new(settings.memory, Arc::new(Instant::now)).join(node, inbox);
         Arc::new(Self {
             settings: Arc::new(settings),
             authenticator,
@@ -103,6 +167,7 @@ impl Push {
             connections: Arc::default(),
             wheel: Wheel::new(),
             sessions,
+            clients,
             metrics,
         })
     }
@@ -213,6 +278,11 @@ impl Push {
     /// The sessions whose connections go one way only.
     pub(crate) fn sessions(&self) -> &Arc<Sessions> {
         &self.sessions
+    }
+
+    /// Who is connected here.
+    pub(crate) fn clients(&self) -> &Clients {
+        &self.clients
     }
 
     /// Which node of the deployment this process is.

@@ -93,11 +93,8 @@ pub type Actions = VecDeque<Action>;
 /// What a session cannot do itself.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Effect {
-    /// Find out who shows this token.
-    Authenticate {
-        /// The token; empty when none was shown.
-        token: String,
-    },
+    /// Find out who this is.
+    Authenticate(Box<Credentials>),
     /// Find out what a subscription token gives.
     ReadGrant {
         /// The token.
@@ -145,6 +142,28 @@ pub enum Effect {
         /// What is asked.
         operation: Operation,
     },
+}
+
+/// What somebody says of itself.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Credentials {
+    /// The token; empty when none was shown.
+    pub token: String,
+    /// What the client calls itself.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+}
+
+impl Credentials {
+    /// A token and nothing else.
+    #[must_use]
+    pub fn token(token: String) -> Self {
+        Self {
+            token,
+            ..Self::default()
+        }
+    }
 }
 
 /// A subscription to start.

@@ -1,6 +1,6 @@
 """Drives the HTTP API by the stock `cent`, call by call, and prints one JSON object of what came of it.
 
-Arguments: the API's URL, its key, a channel that keeps history and presence, and a user who is connected.
+Arguments: `steer` or `disconnect`, the API's URL, its key, a channel that keeps history and presence, and a user who is connected.
 """
 
 import json
@@ -59,8 +59,15 @@ def main(url: str, key: str, channel: str, user: str) -> None:
     api.subscribe(cent.SubscribeRequest(channel=channel + "-by-server", user=user))
     api.unsubscribe(cent.UnsubscribeRequest(channel=channel, user=user))
     api.refresh(cent.RefreshRequest(user=user, expire_at=4102444800))
-    api.disconnect(cent.DisconnectRequest(user=user, disconnect=cent.Disconnect(code=4321, reason="enough")))
     print(json.dumps(told))
 
 
-main(*sys.argv[1:])
+def disconnect(url: str, key: str, _: str, user: str) -> None:
+    words = cent.Disconnect(code=4567, reason="enough")
+    cent.Client(url, api_key=key).disconnect(cent.DisconnectRequest(user=user, disconnect=words))
+
+
+if sys.argv[1] == "disconnect":
+    disconnect(*sys.argv[2:])
+else:
+    main(*sys.argv[2:])

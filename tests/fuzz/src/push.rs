@@ -113,7 +113,7 @@ fn is_over(session: &mut impl Session, said: usize, now: Instant) -> bool {
 fn outcome(effect: Effect, succeeds: bool) -> Completion {
     let failed = Failure::Unavailable;
     match effect {
-        Effect::Authenticate { .. } => Completion::Authenticated(Ok(Identity::known(Principal::local(), None))),
+        Effect::Authenticate(_) => Completion::Authenticated(Ok(Identity::known(Principal::local(), None))),
         Effect::ReadGrant { .. } => Completion::Granted(Ok(None)),
         Effect::Subscribe(subscribe) => Completion::Subscribed {
             slot: subscribe.slot,

@@ -3,6 +3,7 @@
 //! A [`Network`] is what Redis is to several processes; each node joins it and has its own [`Memory`]. There is
 //! usually one node; tests join several, so that what holds between processes is tried without them.
 
+mod repeats;
 mod stream;
 mod streams;
 
@@ -13,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use windlass_task::Tenant;
 
 use super::{Announcement, Broker, Error, History, NodeId, Outgoing, PresenceCount, Range, Receiver, Retention};
 use crate::channel::ChannelKey;
@@ -20,6 +22,7 @@ use crate::client::{ClientId, ClientInfo};
 use crate::few;
 use crate::position::StreamPosition;
 use crate::publication::{Message, Publication};
+use repeats::Repeats;
 use streams::Streams;
 
 /// Where the time comes from; tests bring their own.
@@ -56,6 +59,7 @@ pub struct Network {
     /// Who wants a channel: mostly one node, so a list.
     interest: Mutex<HashMap<ChannelKey, Vec<NodeId>>>,
     presence: Mutex<HashMap<ChannelKey, Present>>,
+    repeats: Mutex<Repeats>,
 }
 
 /// Who is in a channel, and on which node.
@@ -77,6 +81,7 @@ impl Network {
             nodes: Mutex::default(),
             interest: Mutex::default(),
             presence: Mutex::default(),
+            repeats: Mutex::default(),
         })
     }
 
@@ -90,11 +95,41 @@ impl Network {
         }
     }
 
+    fn everybody(&self) -> Vec<Arc<dyn Receiver>> {
+        lock(&self.nodes).values().cloned().collect()
+    }
+
     /// The nodes that want `channel`.
     fn receivers(&self, channel: &ChannelKey) -> Vec<Arc<dyn Receiver>> {
         let interested = lock(&self.interest).get(channel).cloned().unwrap_or_default();
         let nodes = lock(&self.nodes);
         interested.iter().filter_map(|node| nodes.get(node).cloned()).collect()
+    }
+
+    fn publish(
+        &self,
+        channel: &ChannelKey,
+        outgoing: Outgoing,
+        retention: Retention,
+        now: Instant,
+    ) -> Option<StreamPosition> {
+        if retention.is_none() {
+            let message = Message {
+                data: outgoing.data,
+                info: outgoing.info,
+                tags: stream::shared(outgoing.tags),
+                position: None,
+            };
+            self.bring(channel, message);
+            return None;
+        }
+        // Brought while the stream is held: so publications reach everybody in the order of their offsets.
+        self.streams.with(channel, now, |stream| {
+            let message = stream.append(outgoing, retention, now);
+            let position = message.position;
+            self.bring(channel, message);
+            position
+        })
     }
 
     fn bring(&self, channel: &ChannelKey, message: Message) {
@@ -128,28 +163,17 @@ impl Broker for Memory {
     async fn publish(
         &self,
         channel: &ChannelKey,
-        outgoing: Outgoing,
+        mut outgoing: Outgoing,
         retention: Retention,
     ) -> Result<Option<StreamPosition>, Error> {
-        if retention.is_none() {
-            self.network.bring(
-                channel,
-                Message {
-                    data: outgoing.data,
-                    info: outgoing.info,
-                    position: None,
-                },
-            );
-            return Ok(None);
-        }
-        let now = (self.network.clock)();
-        // Brought while the stream is held: so publications reach everybody in the order of their offsets.
-        Ok(self.network.streams.with(channel, now, |stream| {
-            let message = stream.append(outgoing, retention, now);
-            let position = message.position;
-            self.network.bring(channel, message);
-            position
-        }))
+        let network = &self.network;
+        let now = (network.clock)();
+        let Some(key) = outgoing.idempotency_key.take() else {
+            return Ok(network.publish(channel, outgoing, retention, now));
+        };
+        // Held meanwhile: two that come at once with one key are one.
+        let mut repeats = lock(&network.repeats);
+        Ok(repeats.once(channel, key, now, || network.publish(channel, outgoing, retention, now)))
     }
 
     async fn subscribe(&self, channel: &ChannelKey) -> Result<(), Error> {
@@ -190,6 +214,12 @@ impl Broker for Memory {
             .network
             .streams
             .with(channel, now, |stream| stream.read(range, now)))
+    }
+
+    async fn remove_history(&self, channel: &ChannelKey) -> Result<(), Error> {
+        let now = (self.network.clock)();
+        self.network.streams.with(channel, now, stream::Stream::remove);
+        Ok(())
     }
 
     async fn add_presence(&self, channel: &ChannelKey, client: ClientId, info: ClientInfo) -> Result<(), Error> {
@@ -241,6 +271,22 @@ impl Broker for Memory {
         let receiver = lock(&self.network.nodes).get(&node).cloned();
         receiver.ok_or(Error::UnknownNode)?.control(message);
         Ok(())
+    }
+
+    async fn tell_user(&self, _: &Tenant, _: &str, message: Bytes) -> Result<(), Error> {
+        // All nodes are in this process, so asking each costs less than knowing which.
+        for receiver in self.network.everybody() {
+            receiver.control(message.clone());
+        }
+        Ok(())
+    }
+
+    async fn survey(&self, question: Bytes) -> Result<Vec<Bytes>, Error> {
+        let everybody = self.network.everybody();
+        Ok(everybody
+            .iter()
+            .map(|receiver| receiver.answer(question.clone()))
+            .collect())
     }
 
     async fn maintain(&self) {

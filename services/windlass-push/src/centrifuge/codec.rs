@@ -26,6 +26,15 @@ pub enum Codec {
 }
 
 impl Codec {
+    /// What it is called.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Json => "json",
+            Self::Protobuf => "protobuf",
+        }
+    }
+
     /// The commands of one frame, in order. The first that is malformed is the last.
     #[must_use]
     pub fn decode(self, frame: &[u8]) -> Vec<Result<Command, Malformed>> {

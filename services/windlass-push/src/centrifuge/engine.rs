@@ -91,7 +91,7 @@ enum Awaiting {
         id: u32,
         channel: String,
     },
-    Subscribe(Starting),
+    Subscribe(Box<Starting>),
     Unsubscribe {
         id: u32,
         slot: Slot,
@@ -233,7 +233,7 @@ impl Engine {
             return self.made(slot, start);
         }
         match self.awaiting.take() {
-            Some(Awaiting::Subscribe(starting)) if starting.slot == slot => self.subscribed(starting, start),
+            Some(Awaiting::Subscribe(starting)) if starting.slot == slot => self.subscribed(*starting, start),
             awaiting => self.awaiting = awaiting,
         }
     }

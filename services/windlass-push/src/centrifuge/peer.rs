@@ -6,14 +6,14 @@ use crate::client::ClientId;
 use crate::emulation::SessionId;
 
 /// Who is to be spoken with, and how.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Peer {
     /// The connection's id.
     pub client: ClientId,
     /// What it speaks.
     pub dialect: Dialect,
     /// Where it sends its commands, if the connection itself carries only what comes to it.
-    pub route: Option<Route>,
+    pub route: Option<Box<Route>>,
 }
 
 /// The way to a session whose connection goes one way only.

@@ -59,6 +59,7 @@ pub fn of_message(message: &Message) -> Shown {
         data: message.data.clone(),
         info: message.info.clone(),
         offset: message.position.map_or(0, |position| position.offset),
+        tags: message.tags.as_deref().cloned().unwrap_or_default(),
         ..Shown::default()
     }
 }

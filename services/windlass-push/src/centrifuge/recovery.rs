@@ -62,6 +62,7 @@ mod tests {
         let message = |offset| Message {
             data: Payload::of(&offset).unwrap(),
             info: None,
+            tags: Default::default(),
             position: Some(StreamPosition { offset, epoch: EPOCH }),
         };
         History {

@@ -39,10 +39,11 @@ impl Centrifuge {
     /// A connection that was just opened.
     #[must_use]
     pub fn new(peer: Peer, settings: Arc<Settings>, now: Instant, jitter: f64) -> Self {
+        let dialect = peer.dialect;
         let engine = Engine::new(peer, settings, now, jitter);
         Self {
             engine,
-            dialect: peer.dialect,
+            dialect,
             commands: VecDeque::new(),
             next: None,
             leaves: None,

@@ -10,6 +10,7 @@ use windlass_serve::config::Time;
 
 use super::Error;
 use crate::broker::Retention;
+use crate::payload::Payload;
 
 /// Ends the namespace in a channel's name.
 const NAMESPACE_BOUNDARY: char = ':';
@@ -180,6 +181,15 @@ impl ChannelOptions {
         Retention {
             size: self.history_size,
             ttl: self.history_ttl.map_or(Duration::ZERO, |time| time.0),
+        }
+    }
+
+    /// Whether data, which are JSON, may be published.
+    #[must_use]
+    pub fn accepts(&self, data: &Payload) -> bool {
+        match self.publication_data_format {
+            DataFormat::Json => true,
+            DataFormat::JsonObject => data.bytes().starts_with(b"{"),
         }
     }
 

@@ -5,6 +5,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 use windlass_serve::Authenticator;
 
 use super::*;
+use crate::centrifuge::codec::Codec;
 use crate::client::ClientId;
 use crate::config::{Config, Settings};
 use crate::queue::{Class, Delivery, End, Slot};
@@ -65,7 +66,14 @@ fn run(buffer: usize, patience: usize) -> (tokio::task::JoinHandle<()>, Arc<Outb
     let push = Push::new(settings, Authenticator::Loopback, None);
     let (server, client) = tokio::io::duplex(buffer);
     let outbox = Arc::new(Outbox::new(10_000));
-    let desk = Desk::new(Arc::clone(&push), Arc::clone(&outbox), ClientId::random(), None);
+    let desk = Desk::new(
+        Arc::clone(&push),
+        Arc::clone(&outbox),
+        ClientId::random(),
+        None,
+        crate::metrics::Transport::Plain,
+        Codec::Json,
+    );
     let session = Open {
         patience,
         ..Open::default()

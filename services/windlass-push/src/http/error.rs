@@ -20,6 +20,14 @@ pub(super) enum Error {
     Query(&'static str),
     /// What it sends for a session has not the form that it must have; says what must be.
     Emulation(&'static str),
+    /// What it asks of the API has not the documented form.
+    Api,
+    /// The API has no such method.
+    UnknownMethod,
+    /// It does not show the API's key.
+    ApiKey,
+    /// There is no key, so nobody may use the API.
+    ApiOff,
     /// It names a session that is not there.
     UnknownSession,
     /// The session has not taken yet what it was sent before.
@@ -62,6 +70,22 @@ fn problem(error: Error) -> Problem {
         Error::Forbidden(right) => (StatusCode::FORBIDDEN, "forbidden", lacking(right)),
         Error::Query(detail) => (StatusCode::BAD_REQUEST, "invalid_query", detail),
         Error::Emulation(detail) => (StatusCode::BAD_REQUEST, "emulation_malformed", detail),
+        Error::Api => (
+            StatusCode::BAD_REQUEST,
+            "api_malformed",
+            "the body has not the form of the method's request",
+        ),
+        Error::UnknownMethod => (StatusCode::NOT_FOUND, "method_not_found", "the API has no such method"),
+        Error::ApiKey => (
+            StatusCode::UNAUTHORIZED,
+            "api_key_invalid",
+            "X-API-Key must have the key of push.api.keyFile",
+        ),
+        Error::ApiOff => (
+            StatusCode::FORBIDDEN,
+            "api_off",
+            "the API needs a key: set push.api.keyFile",
+        ),
         Error::UnknownSession => (
             StatusCode::NOT_FOUND,
             "session_not_found",

@@ -137,10 +137,10 @@ fn converse(
     let peer = Peer {
         client,
         dialect,
-        route: Some(Route {
+        route: Some(Box::new(Route {
             node: push.node(),
             session: session.id(),
-        }),
+        })),
     };
     let settings = Arc::clone(push.settings());
     let centrifuge = Centrifuge::new(peer, settings, Instant::now().into_std(), jitter());
@@ -148,7 +148,14 @@ fn converse(
         let _session = session;
         let _place = push.connections().add(&outbox, transport, push.metrics());
         let shown = shown.map(|Extension(shown)| shown);
-        let desk = Desk::new(Arc::clone(&push), Arc::clone(&outbox), client, shown);
+        let desk = Desk::new(
+            Arc::clone(&push),
+            Arc::clone(&outbox),
+            client,
+            shown,
+            transport,
+            dialect.codec,
+        );
         Box::new(Driver::new(push, link, centrifuge, desk, outbox)).run().await;
     });
     let headers = [

@@ -47,7 +47,7 @@ pub(super) async fn centrifuge(
     let client = ClientId::random();
     let peer = Peer::new(client, dialect);
     let session = move |settings| Centrifuge::new(peer, settings, Instant::now().into_std(), jitter());
-    converse(push, opening, session, client, shown, Transport::Centrifuge);
+    converse(push, opening, session, client, shown, Transport::Centrifuge, codec);
     Ok(response)
 }
 
@@ -59,7 +59,15 @@ pub(super) async fn plain(
 ) -> Result<Response, Error> {
     let (response, opening) = handshake::accept(request, &[])?;
     let session = |settings| Plain::new(settings, Instant::now().into_std(), jitter());
-    converse(push, opening, session, ClientId::random(), shown, Transport::Plain);
+    converse(
+        push,
+        opening,
+        session,
+        ClientId::random(),
+        shown,
+        Transport::Plain,
+        Codec::Json,
+    );
     Ok(response)
 }
 
@@ -74,7 +82,15 @@ pub fn accept_websocket<S: Session + 'static>(
     session: impl FnOnce(Arc<Settings>) -> S + Send + 'static,
 ) -> Result<Response, handshake::Error> {
     let (response, opening) = handshake::accept(request, &[])?;
-    converse(push, opening, session, ClientId::random(), None, Transport::Plain);
+    converse(
+        push,
+        opening,
+        session,
+        ClientId::random(),
+        None,
+        Transport::Plain,
+        Codec::Json,
+    );
     Ok(response)
 }
 
@@ -92,6 +108,7 @@ fn converse<S: Session + 'static>(
     client: ClientId,
     shown: Option<Extension<Verified>>,
     transport: Transport,
+    codec: Codec,
 ) {
     tokio::spawn(async move {
         let socket = match opening.finish(push.settings().message_bytes_max).await {
@@ -108,6 +125,8 @@ fn converse<S: Session + 'static>(
             Arc::clone(&outbox),
             client,
             shown.map(|Extension(shown)| shown),
+            transport,
+            codec,
         );
         // Made only now: what is made before is kept by this task twice.
         let session = session(Arc::clone(push.settings()));

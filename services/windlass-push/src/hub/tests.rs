@@ -27,6 +27,7 @@ fn publication(offset: u64) -> Publication {
     Publication::Message(Message {
         data: Payload::of(&offset).unwrap(),
         info: None,
+        tags: Default::default(),
         position,
     })
 }

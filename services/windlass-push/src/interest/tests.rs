@@ -50,6 +50,18 @@ impl Broker for Slow {
         Err(Error::Unreachable)
     }
 
+    async fn remove_history(&self, _: &ChannelKey) -> Result<(), Error> {
+        Err(Error::Unreachable)
+    }
+
+    async fn tell_user(&self, _: &windlass_task::Tenant, _: &str, _: Bytes) -> Result<(), Error> {
+        Err(Error::Unreachable)
+    }
+
+    async fn survey(&self, _: Bytes) -> Result<Vec<Bytes>, Error> {
+        Err(Error::Unreachable)
+    }
+
     async fn announce(&self, _: &ChannelKey, _: Announcement) -> Result<(), Error> {
         Err(Error::Unreachable)
     }

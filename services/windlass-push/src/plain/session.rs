@@ -19,7 +19,9 @@ use crate::config::Settings;
 use crate::heartbeat::{Beat, Heartbeat};
 use crate::payload::Payload;
 use crate::queue::{Delivery, Slot};
-use crate::session::{Action, Actions, Completion, Effect, Failure, Instruction, Session, Source, Subscribe};
+use crate::session::{
+    Action, Actions, Completion, Credentials, Effect, Failure, Instruction, Session, Source, Subscribe,
+};
 use crate::socket::Message;
 use crate::socket::frame::{self, Opcode};
 use crate::variant::Variant;
@@ -65,7 +67,7 @@ impl Plain {
     /// A connection that was just opened. `jitter`, from 0 to 1, spreads the pings of many.
     #[must_use]
     pub fn new(settings: Arc<Settings>, now: Instant, jitter: f64) -> Self {
-        let greeting = Action::Do(Effect::Authenticate { token: String::new() });
+        let greeting = Action::Do(Effect::Authenticate(Box::default()));
         Self {
             actions: VecDeque::from([greeting]),
             tasks: Tasks::starting_after(LETTERS),
@@ -100,7 +102,7 @@ impl Plain {
             && let Some(token) = token.take()
         {
             self.awaiting = Awaiting::Token(Box::new(up));
-            self.effect(Effect::Authenticate { token });
+            self.effect(Effect::Authenticate(Box::new(Credentials::token(token))));
         } else {
             self.act(up);
         }
@@ -155,7 +157,7 @@ impl Plain {
         let channel = ChannelKey::of_user(&principal.tenant, to);
         let outgoing = Outgoing {
             data: Payload::of(&letter).map_err(|_| ErrorCode::BadMessage)?,
-            info: None,
+            ..Outgoing::default()
         };
         self.wait_for(Effect::Publish {
             channel,

@@ -40,6 +40,10 @@ async fn a_reader_that_stops_loses_its_stream_and_is_told_so_and_nobody_waits_fo
         if text.contains(r#""unsubscribe":{"code":2500"#) {
             break;
         }
+        // On a slow machine this takes longer than the time between two pings.
+        if text == "{}" {
+            continue;
+        }
         let (_, rest) = text.rsplit_once(r#""offset":"#).expect("a publication");
         let next: u64 = rest.trim_end_matches('}').parse().unwrap();
         assert_eq!(next, offset + 1);
@@ -51,7 +55,10 @@ async fn a_reader_that_stops_loses_its_stream_and_is_told_so_and_nobody_waits_fo
         r#"{{"id":3,"subscribe":{{"channel":"flood","recover":true,"offset":{offset}}}}}"#
     ))
     .await;
-    let reply = slow.text().await;
+    let mut reply = slow.text().await;
+    while reply == "{}" {
+        reply = slow.text().await;
+    }
     assert!(
         reply.contains(r#""was_recovering":true"#) && !reply.contains(r#""recovered""#),
         "{reply}"

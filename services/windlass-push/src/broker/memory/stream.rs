@@ -1,6 +1,7 @@
 //! One channel's history: a position, and the last publications as long as they are remembered.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::time::Instant;
 
 use crate::broker::{History, Outgoing, Range, Retention};
@@ -50,6 +51,7 @@ impl Stream {
         let message = Message {
             data: outgoing.data,
             info: outgoing.info,
+            tags: shared(outgoing.tags),
             position: Some(position),
         };
         self.bytes += cost(&message);
@@ -86,11 +88,16 @@ impl Stream {
         }
     }
 
+    /// Forgets the publications.
+    pub(super) fn remove(&mut self) {
+        self.messages = VecDeque::new();
+        self.bytes = 0;
+    }
+
     /// Forgets the publications if their time is over.
     pub(super) fn forget(&mut self, now: Instant) {
         if now >= self.forgets && !self.messages.is_empty() {
-            self.messages = VecDeque::new();
-            self.bytes = 0;
+            self.remove();
         }
     }
 
@@ -106,9 +113,14 @@ impl Stream {
 }
 
 fn cost(message: &Message) -> usize {
-    let info = message
-        .info
-        .as_ref()
-        .map_or(0, |info| info.user.len() + info.client.len());
-    MESSAGE_BYTES + message.data.len() + info
+    let info = message.info.as_ref().map_or(0, |info| {
+        info.user.len() + info.client.len() + info.conn_info.len() + info.chan_info.len()
+    });
+    let tags = message.tags.iter().flat_map(|tags| tags.iter());
+    let tags: usize = tags.map(|(name, value)| name.len() + value.len()).sum();
+    MESSAGE_BYTES + message.data.len() + info + tags
+}
+
+pub(super) fn shared(tags: BTreeMap<String, String>) -> Option<Arc<BTreeMap<String, String>>> {
+    (!tags.is_empty()).then(|| Arc::new(tags))
 }

@@ -17,6 +17,10 @@ impl Receiver for Noted {
         lock(&self.publications).push((channel.clone(), publication.clone()));
     }
 
+    fn answer(&self, question: Bytes) -> Bytes {
+        question
+    }
+
     fn control(&self, message: Bytes) {
         lock(&self.messages).push(message);
     }
@@ -55,6 +59,7 @@ fn outgoing(data: u64) -> Outgoing {
     Outgoing {
         data: Payload::of(&data).unwrap(),
         info: None,
+        ..Outgoing::default()
     }
 }
 
@@ -253,6 +258,7 @@ async fn neither_channels_nor_bytes_grow_without_bound() {
     let big = Outgoing {
         data: Payload::of(&"x".repeat(5_000)).unwrap(),
         info: None,
+        ..Outgoing::default()
     };
     for _ in 0..10 {
         node.publish(&channel("big"), big.clone(), KEEP).await.unwrap();

@@ -12,7 +12,6 @@ use crate::channel::{ChannelKey, Kind};
 use crate::client::ClientInfo;
 use crate::codes::ErrorCode;
 use crate::config::ChannelOptions;
-use crate::config::channels::DataFormat;
 use crate::payload::Payload;
 use crate::position::names_epoch;
 use crate::session::{Effect, Failure};
@@ -49,14 +48,18 @@ impl Engine {
             return Err(ErrorCode::PermissionDenied);
         }
         let data = self.data_of(request.data).ok_or(ErrorCode::BadRequest)?;
-        if options.publication_data_format == DataFormat::JsonObject && !data.bytes().starts_with(b"{") {
+        if !options.accepts(&data) {
             return Err(ErrorCode::BadRequest);
         }
         let mut info = self.info();
         info.chan_info = subscription.map_or_else(Payload::default, |subscription| subscription.info.clone());
         Ok(Effect::Publish {
             channel: ChannelKey::new(&principal.tenant, &request.channel),
-            outgoing: Outgoing { data, info: Some(info) },
+            outgoing: Outgoing {
+                data,
+                info: Some(info),
+                ..Outgoing::default()
+            },
             retention: options.retention(),
         })
     }

@@ -17,7 +17,7 @@ use crate::grant::{SubscriptionToken, Welcome};
 use crate::heartbeat::Heartbeat;
 use crate::payload::Payload;
 use crate::queue::Slot;
-use crate::session::Effect;
+use crate::session::{Credentials, Effect};
 
 /// The version that clients are told.
 const VERSION: &str = concat!("windlass ", env!("CARGO_PKG_VERSION"));
@@ -72,7 +72,11 @@ impl Engine {
             waits: Vec::new(),
             ready: Vec::new(),
         })));
-        self.effect(Effect::Authenticate { token: request.token });
+        self.effect(Effect::Authenticate(Box::new(Credentials {
+            token: request.token,
+            name: request.name,
+            version: request.version,
+        })));
     }
 
     pub(super) fn connected(&mut self, mut connecting: Connecting, result: Result<Identity, TokenError>, now: Instant) {
@@ -101,7 +105,7 @@ impl Engine {
             ends: self.end_of(identity.expires_in, now),
         }));
         let (expires, ttl) = expiry(identity.expires_in);
-        let route = self.peer.route;
+        let route = self.peer.route.as_deref();
         connecting.result = ConnectResult {
             client: self.peer.client.to_string(),
             version: VERSION.to_owned(),
@@ -124,7 +128,7 @@ impl Engine {
             self.refuse(id, ErrorCode::NotAvailable);
         } else {
             self.awaiting = Some(Awaiting::Refresh { id });
-            self.effect(Effect::Authenticate { token: request.token });
+            self.effect(Effect::Authenticate(Box::new(Credentials::token(request.token))));
         }
     }
 

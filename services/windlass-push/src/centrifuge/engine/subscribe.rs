@@ -183,12 +183,12 @@ impl Engine {
         let Some(slot) = self.begin(&request.channel, Maker::Client, source, &terms, now) else {
             return;
         };
-        self.awaiting = Some(Awaiting::Subscribe(Starting {
+        self.awaiting = Some(Awaiting::Subscribe(Box::new(Starting {
             slot,
             id,
             beginning: Beginning { known, terms },
             reject_unrecovered: request.flag & SubscribeRequest::REJECT_UNRECOVERED != 0,
-        }));
+        })));
     }
 
     /// Asks for a subscription to be made; its reply is not out yet.

@@ -131,6 +131,7 @@ fn message(offset: u64) -> Message {
     Message {
         data: Payload::of(&offset).unwrap(),
         info: None,
+        tags: Default::default(),
         position: Some(StreamPosition { offset, epoch: EPOCH }),
     }
 }

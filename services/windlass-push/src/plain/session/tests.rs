@@ -24,7 +24,10 @@ impl Bench {
             plain: Plain::new(Arc::new(settings), now, 1.0),
             now,
         };
-        assert_eq!(bench.heard(), ["Authenticate { token: \"\" }"]);
+        assert_eq!(
+            bench.heard(),
+            ["Authenticate(Credentials { token: \"\", name: \"\", version: \"\" })"]
+        );
         assert!(!bench.plain.is_receptive());
         bench.plain.complete(Completion::Authenticated(identity), now);
         bench
@@ -240,7 +243,10 @@ fn a_connection_that_has_shown_nothing_shows_it_with_join() {
         (TokenError::Invalid("x"), "token_invalid"),
         (TokenError::Expired, "token_expired"),
     ] {
-        assert_eq!(bench.say(&with_token), ["Authenticate { token: \"t\" }"]);
+        assert_eq!(
+            bench.say(&with_token),
+            ["Authenticate(Credentials { token: \"t\", name: \"\", version: \"\" })"]
+        );
         bench.plain.complete(Completion::Authenticated(Err(error)), bench.now);
         assert!(bench.heard()[0].contains(code));
     }

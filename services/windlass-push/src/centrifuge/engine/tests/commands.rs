@@ -33,7 +33,12 @@ fn before_connect_everything_else_is_a_bad_request() {
 fn connect_tells_who_the_client_is_and_how_it_is_pinged() {
     let mut bench = Bench::opened();
     bench.say(r#"{"id":1,"connect":{"token":"t"}}"#);
-    assert_eq!(bench.take(), [Output::Do(Effect::Authenticate { token: "t".into() })]);
+    assert_eq!(
+        bench.take(),
+        [Output::Do(Effect::Authenticate(Box::new(
+            crate::session::Credentials::token("t".into())
+        )))]
+    );
     assert!(bench.engine.is_busy());
     let identity = Identity::known(Principal::local(), Some(Duration::from_millis(1_500)));
     bench.complete(Completion::Authenticated(Ok(identity)));

@@ -490,7 +490,7 @@ proptest! {
 /// What an effect gives when everything is well.
 fn succeed(effect: Effect) -> Completion {
     match effect {
-        Effect::Authenticate { .. } => Completion::Authenticated(Ok(Identity::known(Principal::local(), None))),
+        Effect::Authenticate(_) => Completion::Authenticated(Ok(Identity::known(Principal::local(), None))),
         Effect::ReadGrant { .. } => Completion::Granted(Ok(None)),
         Effect::Subscribe(subscribe) => Completion::Subscribed {
             slot: subscribe.slot,
