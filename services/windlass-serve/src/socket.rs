@@ -1,7 +1,7 @@
 //! One connection as the protocols above it see it: plain bytes, whether TLS is below or not.
 //!
 //! All bytes of a connection pass through [`Socket`], before and after an upgrade. What concerns the TCP connection as
-//! such is below it in [`wire`]; what concerns the bytes of HTTP, such as those that were read to tell its version, is
+//! such is below it in `wire`; what concerns the bytes of HTTP, such as those that were read to tell its version, is
 //! here.
 
 use std::io::{self, IoSlice};
