@@ -25,6 +25,8 @@ pub struct Translated {
     pub audience: Option<String>,
     /// Origins whose pages may connect.
     pub origins: Vec<OriginPattern>,
+    /// The key of the HTTP API.
+    pub api_key: Option<auth::Secret>,
     /// The `push` section, by the names of `docs/configuration.md`.
     pub push: Value,
     /// What is set and not taken, in the document's order.
@@ -131,8 +133,12 @@ impl Translated {
     /// # Errors
     /// [`Error::ReadConfig`].
     pub fn config(&self) -> Result<Config, Error> {
-        serde_json::from_value(self.push.clone()).map_err(|error| Error::ReadConfig {
+        let config: Config = serde_json::from_value(self.push.clone()).map_err(|error| Error::ReadConfig {
             reason: error.to_string(),
+        })?;
+        Ok(Config {
+            api_key: self.api_key.clone(),
+            ..config
         })
     }
 }
@@ -154,6 +160,7 @@ struct Translation {
     issuer: Option<String>,
     audience: Option<String>,
     origins: Vec<OriginPattern>,
+    api_key: Option<auth::Secret>,
     push: Map<String, Value>,
     notes: Vec<Note>,
 }
@@ -189,6 +196,7 @@ impl Translation {
             "client.token.jwks_public_endpoint" => self.keys.push(Keys::Jwks(text(path, value)?)),
             "client.token.issuer" => self.issuer = Some(text(path, value)?),
             "client.token.audience" => self.audience = Some(text(path, value)?),
+            "http_api.key" => self.api_key = Some(auth::Secret(text(path, value)?)),
             "client.allowed_origins" => {
                 let list = value.as_array().ok_or_else(|| wrong(path, "a list of origins"))?;
                 for origin in list {
@@ -292,6 +300,7 @@ impl Translation {
             issuer: self.issuer,
             audience: self.audience,
             origins: self.origins,
+            api_key: self.api_key,
             push: Value::Object(self.push),
             notes: self.notes,
         })

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
+use windlass_serve::auth::Secret;
 use windlass_serve::config::Time;
 use windlass_task::Tenant;
 
@@ -30,6 +31,9 @@ pub struct Config {
     pub namespaces: Vec<Namespace>,
     /// The API for backends. Absent: everything on a loopback listener, off elsewhere.
     pub api: Option<ApiConfig>,
+    /// The API's key as a text, which another program's configuration has; `api` is absent then.
+    #[serde(skip)]
+    pub api_key: Option<Secret>,
     /// Whether clients of the Centrifuge protocol may connect without a token; they are known to nobody then.
     pub anonymous: bool,
     /// Whether clients of the plain protocol may send each other messages.
@@ -126,14 +130,19 @@ impl ApiKey {
         let wrong = |field, reason| Error { field, reason };
         let key = std::fs::read_to_string(&config.key_file)
             .map_err(|_| wrong("api.keyFile", "the file cannot be read as a text"))?;
-        let key = key.trim_end_matches(['\r', '\n']).to_owned();
-        if key.len() < API_KEY_BYTES || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(wrong("api.keyFile", "a key has at least 16 visible ASCII characters"));
-        }
         let tenant = match &config.tenant {
             Some(name) => name.parse().map_err(|_| wrong("api.tenant", "not a tenant's name"))?,
             None => Tenant::default_tenant(),
         };
+        Self::new("api.keyFile", key.trim_end_matches(['\r', '\n']), tenant)
+    }
+
+    fn new(field: &'static str, key: &str, tenant: Tenant) -> Result<Self, Error> {
+        if key.len() < API_KEY_BYTES || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
+            let reason = "a key has at least 16 visible ASCII characters";
+            return Err(Error { field, reason });
+        }
+        let key = key.to_owned();
         Ok(Self { key, tenant })
     }
 }
@@ -195,7 +204,11 @@ impl Settings {
             close_deadline: CLOSE_DEADLINE,
             channels,
             anonymous: config.anonymous,
-            api: config.api.as_ref().map(ApiKey::read).transpose()?,
+            api: match (&config.api, &config.api_key) {
+                (Some(api), _) => Some(ApiKey::read(api)?),
+                (None, Some(key)) => Some(ApiKey::new("api (http_api.key)", &key.0, Tenant::default_tenant())?),
+                (None, None) => None,
+            },
             verifies_tokens: !open,
             publications_max: PUBLICATIONS,
             reply_bytes_max: REPLY_BYTES,

@@ -26,6 +26,7 @@ fn what_has_a_counterpart_is_taken() {
             "allow_anonymous_connect_without_token": true
         },
         "websocket": {"message_size_limit": 1000},
+        "http_api": {"key": "an API key of some length", "handler_prefix": "/api"},
         "channel": {
             "without_namespace": {"presence": true, "allow_subscribe_for_client": true},
             "namespaces": [
@@ -60,6 +61,7 @@ fn what_has_a_counterpart_is_taken() {
         (Some(7), Some(4096), Some(1000))
     );
     assert!(config.anonymous);
+    assert_eq!(config.api_key.expect("it was set").0, "an API key of some length");
     let plain = config.channels.expect("it was set");
     assert!(plain.presence && plain.allow_subscribe_for_client && !plain.allow_publish_for_client);
     let names: Vec<&str> = config
@@ -197,6 +199,7 @@ fn every_option_of_channels_that_is_taken_is_one_of_ours() {
 
 #[test]
 fn no_secret_is_shown() {
-    let taken = translated(json!({"client": {"token": {"hmac_secret_key": "very secret indeed"}}}));
+    let token = json!({"hmac_secret_key": "very secret indeed"});
+    let taken = translated(json!({"client": {"token": token}, "http_api": {"key": "secret indeed, too"}}));
     assert!(!format!("{taken:?}").contains("secret indeed"));
 }

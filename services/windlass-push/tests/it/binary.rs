@@ -6,6 +6,8 @@ use std::process::{Child, Command, Stdio};
 
 use jsonwebtoken::{EncodingKey, Header, encode};
 use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 use super::socket::{Client, publish, subscriber};
 use super::tasks::request;
@@ -100,6 +102,7 @@ const CENTRIFUGO: &str = r#"{
     "channel": {
         "namespaces": [{"name": "chat", "presence": true, "allow_subscribe_for_client": true, "history_meta_ttl": "24h"}]
     },
+    "http_api": {"key": "0c1d2e3f-the-api-key"},
     "admin": {"enabled": true, "password": "p", "secret": "s"},
     "http_server": {"port": "8000"}
 }"#;
@@ -151,6 +154,15 @@ async fn it_takes_the_place_of_a_centrifugo_with_its_configuration_and_its_token
         let heard = client.text().await;
         assert!(heard.starts_with(answer), "{heard}");
     }
+    let published = ask(address, "X-API-Key: 0c1d2e3f-the-api-key\r\n").await;
+    assert!(
+        published.contains(r#"{"result":{}}"#) || published.contains(r#""offset""#),
+        "{published}"
+    );
+    assert!(client.text().await.contains(r#""data":{"text":"hello"}"#));
+    let refused = ask(address, "X-API-Key: another-key-of-somebody\r\n").await;
+    assert!(refused.starts_with("HTTP/1.1 401"), "{refused}");
+
     let told = std::fs::read_to_string(&log).unwrap();
     for option in [
         "channel.namespaces[chat].history_meta_ttl",
@@ -161,7 +173,25 @@ async fn it_takes_the_place_of_a_centrifugo_with_its_configuration_and_its_token
     ] {
         assert!(told.contains(&format!("option=\"{option}\"")), "{option}: {told}");
     }
-    assert!(!told.contains("bbe7d157"), "a secret is in the log");
+    assert!(
+        !told.contains("bbe7d157") && !told.contains("0c1d2e3f"),
+        "a secret is in the log"
+    );
+}
+
+/// Publishes as a backend does; the whole answer.
+async fn ask(address: SocketAddr, key: &str) -> String {
+    let body = r#"{"channel":"chat:index","data":{"text":"hello"}}"#;
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let request = format!(
+        "POST /api/publish HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Type: application/json\r\n\
+         {key}Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer
 }
 
 #[test]
