@@ -3,13 +3,15 @@
 
 mod push;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use windlass_serve::Authenticator;
-use windlass_task::{Alias, Event, Metadata, Owner, Record, TaskId, Tenant};
+use windlass_serve::auth::LinkKey;
+use windlass_task::{Alias, Event, Metadata, Owner, Record, TaskId, Tenant, UnixMillis};
 use windlass_upload::digest::Expected;
 use windlass_upload::ietf;
 use windlass_upload::range::{self, Range};
 use windlass_upload::tus::{self, Command, Head};
+use windlass_upload::tusd::info;
 
 /// A target: its name, which is also its corpus' folder, and what it does with an input.
 pub type Target = (&'static str, fn(&[u8]));
@@ -22,6 +24,8 @@ pub const TARGETS: &[Target] = &[
     ("tus-head", tus_head),
     ("range", byte_range),
     ("token", token),
+    ("link", link),
+    ("tusd-info", tusd_info),
     ("ietf-head", ietf_head),
     ("digest", digest),
     ("websocket", push::websocket),
@@ -200,4 +204,29 @@ fn token(data: &[u8]) {
         Authenticator::hs256(&[7; 32]).verify(text).is_err(),
         "nobody signed this"
     );
+}
+
+fn link(data: &[u8]) {
+    let Ok(uri) = Uri::try_from(data) else { return };
+    let permitted = LinkKey::new(&[7; 32]).verify(&uri, UnixMillis(0));
+    assert!(!matches!(permitted, Ok(Some(_))), "nobody signed this");
+}
+
+/// The first line is the file's name, the rest is the file.
+fn tusd_info(data: &[u8]) {
+    let end = data.iter().position(|byte| *byte == b'\n').unwrap_or(data.len());
+    let (name, text) = data.split_at(end);
+    let Some(id) = std::str::from_utf8(name)
+        .ok()
+        .and_then(|name| name.parse::<Alias>().ok())
+    else {
+        return;
+    };
+    if let Ok(info) = info::read(text, &id) {
+        let header = info.metadata.to_header();
+        assert!(
+            HeaderValue::from_str(&header).is_ok(),
+            "metadata goes back into a header"
+        );
+    }
 }
