@@ -21,6 +21,7 @@ const ANSWERED = {
   'GET /tasks/{id}': ['200', '410'],
   'POST /tasks/{id}/pause': ['200', '409'],
   'GET /events/{id}': ['200'],
+  'POST /api/{method}': ['200', '400'],
 };
 
 // Milliseconds; many times what it takes.
