@@ -28,6 +28,9 @@ impl HeaderBudget {
         let watched = stream::try_unfold((body, Arc::clone(&budget)), move |(mut body, budget)| async move {
             let next = tokio::time::timeout(idle, body.next()).await;
             let Some(bytes) = next.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))? else {
+                // multer looks for the first boundary, polls once more, and takes the end for a form without one, though
+                // all of it came in that very poll. So the end comes in a poll of its own.
+                tokio::task::yield_now().await;
                 return Ok(None);
             };
             let bytes = bytes.map_err(io::Error::other)?;
@@ -50,5 +53,37 @@ impl HeaderBudget {
     /// The header is there.
     pub(super) fn end(&self) {
         self.0.store(UNBOUNDED, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::task::Poll;
+
+    /// Pending at the first poll, then the whole form, then the end.
+    fn all_at_once(form: &'static str) -> impl Stream<Item = Result<Bytes, io::Error>> + Send + Unpin {
+        let mut polls = 0;
+        stream::poll_fn(move |cx| {
+            polls += 1;
+            match polls {
+                1 => {
+                    cx.waker().wake_by_ref();
+                    Poll::Pending
+                }
+                2 => Poll::Ready(Some(Ok(Bytes::from_static(form.as_bytes())))),
+                _ => Poll::Ready(None),
+            }
+        })
+    }
+
+    #[tokio::test]
+    async fn a_form_that_comes_whole_between_two_polls_is_read() {
+        let form = "--b\r\nContent-Disposition: form-data; name=\"f\"; filename=\"a\"\r\n\r\nhello\r\n--b--\r\n";
+        let (_budget, body) = HeaderBudget::watch(all_at_once(form), Duration::from_secs(10));
+        let mut form = multer::Multipart::new(body, "b");
+        let field = form.next_field().await.unwrap().expect("there is a file");
+        assert_eq!(field.bytes().await.unwrap(), "hello");
+        assert!(form.next_field().await.unwrap().is_none());
     }
 }
