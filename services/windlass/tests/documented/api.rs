@@ -2,39 +2,18 @@
 //!
 //! What it says of each answer is compared with a running server by `tests/clients/openapi.test.mjs`.
 
-#![expect(clippy::unwrap_used, reason = "a test file: a missing source is a failed test")]
-
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
 
 use serde_yaml::Value;
 
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
-}
-
-fn read(path: &str) -> String {
-    std::fs::read_to_string(root().join(path)).unwrap()
-}
+use super::{products, read};
 
 fn description() -> Value {
     serde_yaml::from_str(&read("docs/openapi.yaml")).unwrap()
 }
 
-fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            sources(&path, found);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            found.push(path);
-        }
-    }
-}
-
-/// The paths that a source routes, outside its tests.
-fn routed(source: &str) -> impl Iterator<Item = String> {
-    let product = source.split("#[cfg(test)]").next().unwrap_or_default();
+/// The paths that a source routes.
+fn routed(product: &str) -> impl Iterator<Item = String> {
     let literals = product
         .split(".route(")
         .skip(1)
@@ -44,15 +23,8 @@ fn routed(source: &str) -> impl Iterator<Item = String> {
 
 #[test]
 fn every_routed_path_is_described_and_no_other() {
-    let mut files = Vec::new();
-    for service in ["windlass-serve", "windlass-upload", "windlass-push"] {
-        sources(&root().join("services").join(service).join("src"), &mut files);
-    }
-    let texts = files
-        .iter()
-        .filter(|file| !file.ends_with("tests.rs"))
-        .map(|file| std::fs::read_to_string(file).unwrap());
-    let routed: BTreeSet<String> = texts.flat_map(|text| routed(&text).collect::<Vec<_>>()).collect();
+    let products = products();
+    let routed: BTreeSet<String> = products.iter().flat_map(|product| routed(product)).collect();
     // The collection is routed under both spellings, and described once.
     let routed: BTreeSet<String> = routed
         .iter()

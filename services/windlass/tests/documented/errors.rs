@@ -1,24 +1,8 @@
 //! `docs/errors.md` lists every error code of the HTTP API and of `/ws`, and no other.
 
-#![expect(clippy::unwrap_used, reason = "a test file: a missing source is a failed test")]
-
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
 
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
-}
-
-fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            sources(&path, found);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            found.push(path);
-        }
-    }
-}
+use super::{products, read};
 
 fn is_code(text: &str) -> bool {
     !text.is_empty()
@@ -34,8 +18,7 @@ fn literal(text: &str) -> Option<&str> {
 
 /// Codes as the code has them: the literal after a status, the name that `code()` gives a variant, the first part of
 /// a `/ws` error.
-fn codes_of(source: &str) -> BTreeSet<String> {
-    let product = source.split("#[cfg(test)]").next().unwrap_or_default();
+fn codes_of(product: &str) -> BTreeSet<String> {
     let after_status = product
         .split("StatusCode::")
         .skip(1)
@@ -58,15 +41,11 @@ const OTHERS: [&str; 5] = ["paused", "draining", "forbidden", "unavailable", "ch
 
 #[test]
 fn the_page_of_errors_lists_every_code_and_no_other() {
-    let mut files = Vec::new();
-    for service in ["windlass-serve", "windlass-upload", "windlass-push"] {
-        sources(&root().join("services").join(service).join("src"), &mut files);
-    }
     let mut coded: BTreeSet<String> = OTHERS.map(str::to_owned).into();
-    for file in files.iter().filter(|file| !file.ends_with("tests.rs")) {
-        coded.extend(codes_of(&std::fs::read_to_string(file).unwrap()));
+    for product in products() {
+        coded.extend(codes_of(&product));
     }
-    let page = std::fs::read_to_string(root().join("docs/errors.md")).unwrap();
+    let page = read("docs/errors.md");
     let listed: BTreeSet<String> = page
         .lines()
         .filter_map(|line| line.strip_prefix("| `")?.split('`').next())
