@@ -91,9 +91,10 @@ go_build() {
     done
 }
 
-# The programs that the client tests start: a real tusd to come from, and toxiproxy for bad networks.
-client_tools() {
-    go_tools tests/tools tusd=github.com/tus/tusd/v2/cmd/tusd toxiproxy=github.com/Shopify/toxiproxy/v2/cmd/server
+# The programs that tests start: a real tusd to come from, toxiproxy for bad networks, an S3 server.
+test_tools() {
+    go_tools tests/tools tusd=github.com/tus/tusd/v2/cmd/tusd toxiproxy=github.com/Shopify/toxiproxy/v2/cmd/server \
+        versitygw=github.com/versity/versitygw/cmd/versitygw
 }
 
 # Prints `PASSED FAILED` summed over the summaries in a runner's log. Prints why and fails if there is none, if no
