@@ -5,8 +5,11 @@
 //! never overwrites what another epoch wrote, so a writer that wakes late can do no harm. An object store's writer
 //! gets its part numbers reserved by a commit of its own before it sends them.
 
+#[cfg(test)]
+mod contract;
 mod disk;
 mod document;
+mod found;
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -18,6 +21,7 @@ use windlass_task::{Record, Segment, TaskKey, WriterEpoch};
 
 pub use disk::{Disk, Durability};
 pub use document::{Completion, Manifest};
+pub use found::{Cursor, Damage, Found, Page, Stored, Stray};
 
 /// A storage that cannot do its work.
 #[derive(Debug, thiserror::Error)]
@@ -107,6 +111,24 @@ pub trait Storage: Send + Sync + 'static {
     /// # Errors
     /// [`Error`].
     async fn read_completion(&self, key: &TaskKey) -> Result<Option<Completion>, Error>;
+
+    /// What is stored of an upload by the storage's own account, without its record: what a store that forgot it is told.
+    /// `None` when nothing of it is there. Changes nothing.
+    ///
+    /// Bytes count as far as they are durable without a gap, also those that no commit knows of: whatever was acknowledged
+    /// is among them, for it was durable before. The answer is strongly consistent with every write that was answered.
+    ///
+    /// # Errors
+    /// [`Error`]; [`Error::ReadDocument`] for a document that is there and makes no sense.
+    async fn find(&self, key: &TaskKey) -> Result<Option<Found>, Error>;
+
+    /// Everything that is stored, at most `limit` uploads and strays a page, in an order that stays; `after` is where
+    /// the last page ended. Told from listings alone: no document is read and, where a listing says enough, nothing is
+    /// looked at one by one. What comes or goes meanwhile may be in it or not. Changes nothing.
+    ///
+    /// # Errors
+    /// [`Error`].
+    async fn list(&self, after: Option<&Cursor>, limit: usize) -> Result<Page, Error>;
 
     /// The file that holds a segment, for programs on this machine; none where it is no file.
     fn path_of(&self, segment: &Segment) -> Option<PathBuf>;

@@ -2,9 +2,12 @@
 //!
 //! `<root>/<tenant>/<partition>/<id>.<epoch>` holds what one writer epoch wrote. Bytes past what the record knows are
 //! leftovers of a writer that died before its checkpoint was committed; nobody reads them, and whoever goes on in
-//! the same epoch writes over them. `<id>.object` is what came whole from elsewhere, `<id>.jsonl` the documents.
+//! the same epoch writes over them. `<id>.object` is what came whole from elsewhere, `<id>.jsonl` the documents, among
+//! them where in the upload each epoch after the first began.
 
 mod documents;
+mod find;
+mod list;
 mod read;
 mod threads;
 mod writer;
@@ -20,7 +23,7 @@ use async_trait::async_trait;
 use windlass_task::{Record, Segment, SegmentKind, TaskKey, WriterEpoch};
 
 use self::threads::Threads;
-use super::{Bytestream, Completion, Error, Manifest, Storage, Transfer, Writer};
+use super::{Bytestream, Completion, Cursor, Error, Found, Manifest, Page, Storage, Transfer, Writer};
 
 /// The name of this storage in segments.
 const STORE: &str = "disk";
@@ -127,6 +130,19 @@ impl Storage for Disk {
     async fn read_completion(&self, key: &TaskKey) -> Result<Option<Completion>, Error> {
         let path = self.documents(key);
         self.threads.run(move || documents::read_completion(&path)).await
+    }
+
+    async fn find(&self, key: &TaskKey) -> Result<Option<Found>, Error> {
+        let (disk, key) = (self.clone(), key.clone());
+        self.threads.run(move || find::find(&disk, &key)).await
+    }
+
+    async fn list(&self, after: Option<&Cursor>, limit: usize) -> Result<Page, Error> {
+        let (disk, after) = (self.clone(), after.cloned());
+        // Not on the threads that write: a walk over a large directory must not hold up who uploads.
+        tokio::task::spawn_blocking(move || list::list(&disk, after.as_ref(), limit))
+            .await
+            .map_err(|_| Error::RunThread)?
     }
 
     fn path_of(&self, segment: &Segment) -> Option<PathBuf> {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use windlass_task::record::Creation;
-use windlass_task::{Alias, Answer, Metadata, Owner, Protocol, TaskKey, UnixMillis, WriteKeyHash};
+use windlass_task::{Alias, Answer, Concat, Metadata, Owner, Protocol, TaskKey, UnixMillis, WriteKeyHash};
 
 /// The version of the documents that this build writes.
 const DOCUMENT_VERSION: u32 = 1;
@@ -31,6 +31,12 @@ pub struct Manifest {
     /// Other names under which it is found.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub aliases: Vec<Alias>,
+    /// Its part in a concatenation, as it was created.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concat: Option<Concat>,
+    /// The digests that the whole must have, as a `Repr-Digest` field value (RFC 9530), where its creation said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
     /// When, by this machine's clock, in Unix milliseconds.
     pub created_at: UnixMillis,
 }
@@ -49,6 +55,8 @@ impl Manifest {
             part_size: windlass_task::record::part_size(creation.length),
             write_key: creation.write_key.clone(),
             aliases: creation.aliases.clone(),
+            concat: creation.concat.clone(),
+            digest: creation.digest.clone(),
             created_at: now,
         }
     }

@@ -1,4 +1,5 @@
-//! The documents of an upload, lines of JSON in one file: its manifest, later its completion.
+//! The documents of an upload, lines of JSON in one file: its manifest, where each writer epoch after the first began, at
+//! last its completion.
 //!
 //! Lines are only added. One that does not end was being written when the process died or the disk was full: it does not
 //! count, and the next writer writes over it. So no draft is needed that is renamed or linked: each draft would be a file
@@ -10,6 +11,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+use windlass_task::WriterEpoch;
 
 use super::{Disk, create, failed};
 use crate::storage::{Completion, Error, Manifest};
@@ -19,13 +21,32 @@ use crate::storage::{Completion, Error, Manifest};
 #[serde(rename_all = "lowercase")]
 enum Document<'a> {
     Manifest(&'a Manifest),
+    Epoch(&'a EpochStart),
     Completion(&'a Completion),
 }
 
+/// Where in the upload the file of a writer epoch begins; durable before its first byte. The first epoch begins at 0
+/// unless it says otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct EpochStart {
+    pub(super) epoch: WriterEpoch,
+    pub(super) start: u64,
+}
+
 /// A line as it is read: what is not looked for is not understood either.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct Line {
+    manifest: Option<Manifest>,
+    epoch: Option<EpochStart>,
     completion: Option<Completion>,
+}
+
+/// All documents of an upload.
+#[derive(Default)]
+pub(super) struct Documents {
+    pub(super) manifest: Option<Manifest>,
+    pub(super) epochs: Vec<EpochStart>,
+    pub(super) completion: Option<Completion>,
 }
 
 /// How a line with a completion begins.
@@ -44,13 +65,24 @@ pub(super) fn write_manifest(disk: &Disk, path: &Path, manifest: &Manifest) -> R
     disk.sync_parent(path)
 }
 
+/// Writes where an epoch begins, unless that is written.
+pub(super) fn write_epoch(disk: &Disk, path: &Path, start: &EpochStart) -> Result<(), Error> {
+    let line = encode(&Document::Epoch(start))?;
+    let file = create_locked(path)?;
+    let there = read(&file, path)?;
+    if whole_lines(&there)
+        .split_inclusive(|byte| *byte == b'\n')
+        .any(|there| there == line)
+    {
+        return disk.sync(&file, path);
+    }
+    add(disk, &file, path, &there, &line)
+}
+
 /// Writes a completion, unless there is one.
 pub(super) fn write_completion(disk: &Disk, path: &Path, completion: &Completion) -> Result<(), Error> {
     let line = encode(&Document::Completion(completion))?;
-    let file = create(path)?;
-    // Until the file is closed: of two that ask at once one is first, and the other reads what it wrote.
-    rustix::fs::flock(&file, rustix::fs::FlockOperation::LockExclusive)
-        .map_err(|errno| failed("lock", path, errno.into()))?;
+    let file = create_locked(path)?;
     let there = read(&file, path)?;
     match find_completion(&there) {
         None => add(disk, &file, path, &there, &line),
@@ -61,18 +93,52 @@ pub(super) fn write_completion(disk: &Disk, path: &Path, completion: &Completion
 
 /// Reads the completion, if there is one.
 pub(super) fn read_completion(path: &Path) -> Result<Option<Completion>, Error> {
-    let there = match std::fs::read(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        there => there.map_err(|source| failed("read", path, source))?,
-    };
-    let Some(line) = find_completion(&there) else {
+    let Some(there) = read_if_there(path)? else {
         return Ok(None);
     };
-    let line: Line = serde_json::from_slice(line).map_err(|source| Error::ReadDocument {
+    let line = find_completion(&there).map(|line| parse(line, path)).transpose()?;
+    Ok(line.and_then(|line| line.completion))
+}
+
+/// Reads all of them; `None` when there is no file of documents.
+pub(super) fn read_all(path: &Path) -> Result<Option<Documents>, Error> {
+    let Some(there) = read_if_there(path)? else {
+        return Ok(None);
+    };
+    let mut documents = Documents::default();
+    for line in whole_lines(&there)
+        .split(|byte| *byte == b'\n')
+        .filter(|line| !line.is_empty())
+    {
+        let line = parse(line, path)?;
+        documents.manifest = documents.manifest.or(line.manifest);
+        documents.completion = documents.completion.or(line.completion);
+        documents.epochs.extend(line.epoch);
+    }
+    Ok(Some(documents))
+}
+
+fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, Error> {
+    match std::fs::read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        there => there.map(Some).map_err(|source| failed("read", path, source)),
+    }
+}
+
+fn parse(line: &[u8], path: &Path) -> Result<Line, Error> {
+    serde_json::from_slice(line).map_err(|source| Error::ReadDocument {
         path: path.to_owned(),
         source,
-    })?;
-    Ok(line.completion)
+    })
+}
+
+/// Opens the file for one writer alone until it is closed: of two that ask at once one is first, and the other reads
+/// what it wrote.
+fn create_locked(path: &Path) -> Result<File, Error> {
+    let file = create(path)?;
+    rustix::fs::flock(&file, rustix::fs::FlockOperation::LockExclusive)
+        .map_err(|errno| failed("lock", path, errno.into()))?;
+    Ok(file)
 }
 
 fn encode(document: &Document<'_>) -> Result<Vec<u8>, Error> {

@@ -4,7 +4,7 @@ use windlass_task::fixture::creation;
 use windlass_task::{UnixMillis, WriterEpoch};
 
 use super::*;
-use crate::storage::Checkpoint;
+use crate::storage::{Checkpoint, Damage, contract};
 
 fn saved(record: &mut Record, checkpoint: &Checkpoint) {
     record.received = checkpoint.received;
@@ -155,4 +155,108 @@ async fn a_completion_is_written_with_the_last_byte_and_not_before() {
     let checkpoint = writer.checkpoint(Some(&Completion::accepted(0))).await.unwrap();
     assert_eq!((checkpoint.received, checkpoint.segments), (0, Vec::new()));
     assert!(disk.read_completion(&empty.key).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn the_disk_answers_without_a_record_as_every_storage_must() {
+    let directory = tempfile::tempdir().unwrap();
+    let disk = Disk::open(directory.path(), Durability::Process).unwrap();
+    contract::run(&disk).await;
+}
+
+#[tokio::test]
+async fn what_is_gone_is_told_from_what_was_never_there() {
+    let directory = tempfile::tempdir().unwrap();
+    let disk = Disk::open(directory.path(), Durability::Process).unwrap();
+    let mut record = contract::begin(&disk, Some(20)).await;
+    contract::append(&disk, &mut record, b"hello ").await;
+    record.token.epoch = WriterEpoch(2);
+    contract::append(&disk, &mut record, b"world").await;
+    let path = |epoch: u64| disk.path(&format!("{}.{epoch}", Disk::stem(&record.key)));
+    let shorten = |epoch, size| {
+        File::options()
+            .write(true)
+            .open(path(epoch))
+            .unwrap()
+            .set_len(size)
+            .unwrap()
+    };
+
+    // The last epoch's end: without a record nobody can say that there was more.
+    shorten(2, 3);
+    let found = contract::find(&disk, &record.key).await;
+    assert_eq!((found.received(), found.damage), (9, None));
+    // Unless the completion counts it.
+    disk.write_completion(&record.key, &Completion::accepted(11))
+        .await
+        .unwrap();
+    let found = contract::find(&disk, &record.key).await;
+    assert_eq!(found.damage, Some(Damage::Missing { from: 9, to: 11 }));
+    // An epoch that ends before the next one began.
+    shorten(1, 4);
+    let found = contract::find(&disk, &record.key).await;
+    assert_eq!(
+        (found.received(), found.damage),
+        (4, Some(Damage::Missing { from: 4, to: 6 }))
+    );
+    // Bytes of an epoch that no document names.
+    std::fs::rename(path(2), path(3)).unwrap();
+    let found = contract::find(&disk, &record.key).await;
+    assert!(matches!(found.damage, Some(Damage::Unplaced { key }) if key.ends_with(".3")));
+    assert_eq!(found.epoch, WriterEpoch(3));
+}
+
+#[tokio::test]
+async fn what_was_taken_in_is_found_and_gone_on_with() {
+    let directory = tempfile::tempdir().unwrap();
+    let disk = Disk::open(&directory.path().join("uploads"), Durability::Process).unwrap();
+    let mut record = contract::begin(&disk, Some(20)).await;
+    let file = directory.path().join("theirs");
+    std::fs::write(&file, b"whole").unwrap();
+    record.segments = disk.take_in(&record.key, &file, 5, Transfer::Link).await.unwrap();
+    record.received = 5;
+    assert_eq!(contract::find(&disk, &record.key).await.segments, record.segments);
+    contract::append(&disk, &mut record, b" and more").await;
+    let found = contract::find(&disk, &record.key).await;
+    assert_eq!(
+        (&found.segments, found.received(), found.damage),
+        (&record.segments, 14, None)
+    );
+}
+
+#[tokio::test]
+async fn what_belongs_to_no_upload_is_listed_as_a_stray() {
+    let directory = tempfile::tempdir().unwrap();
+    let disk = Disk::open(directory.path(), Durability::Process).unwrap();
+    let record = contract::begin(&disk, Some(20)).await;
+    let stem = Disk::stem(&record.key);
+    let (tenant_and_partition, id) = stem.rsplit_once('/').unwrap();
+    let elsewhere = format!("default/{:02x}", record.key.id.partition().0.wrapping_add(1));
+    for stray in [
+        "notes.txt".to_owned(),
+        "default/xyz".to_owned(),
+        format!("{tenant_and_partition}/README"),
+        format!("{stem}.01"),
+        format!("{stem}.bak"),
+        format!("{elsewhere}/{id}.1"),
+    ] {
+        let path = disk.path(&stray);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, b"abc").unwrap();
+    }
+    for limit in [1, 3, 100] {
+        let (mut uploads, mut strays, mut cursor) = (Vec::new(), Vec::new(), None);
+        loop {
+            let page = disk.list(cursor.as_ref(), limit).await.unwrap();
+            uploads.extend(page.uploads);
+            strays.extend(page.strays);
+            cursor = page.next;
+            if cursor.is_none() {
+                break;
+            }
+        }
+        assert_eq!(uploads.len(), 1, "in pages of {limit}");
+        assert_eq!((uploads[0].key == record.key, strays.len()), (true, 6), "{strays:?}");
+        assert!(strays.iter().all(|stray| stray.bytes == 3));
+    }
 }

@@ -7,8 +7,9 @@ use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use windlass_task::{Record, Segment, SegmentKind, TaskKey};
+use windlass_task::{Record, Segment, SegmentKind, TaskKey, WriterEpoch};
 
+use super::documents::EpochStart;
 use super::{Disk, STORE, create, documents, failed};
 use crate::storage::{Checkpoint, Completion, Error, Writer};
 
@@ -35,6 +36,8 @@ pub(super) struct DiskWriter {
     earlier: Vec<Segment>,
     /// Where this epoch's file begins in the upload.
     start: u64,
+    /// That beginning where it has to be written before the file: it is neither known of itself nor from a record.
+    unwritten: Option<EpochStart>,
     /// The end of what is in the file.
     written: u64,
     /// The end of what the last checkpoint made durable. No record names what lies behind it.
@@ -50,16 +53,21 @@ impl DiskWriter {
     pub(super) fn new(disk: Disk, record: &Record) -> Self {
         let key = format!("{}.{}", Disk::stem(&record.key), record.token.epoch);
         let mut earlier = record.segments.clone();
-        let start = match earlier.pop_if(|last| last.key == key) {
-            Some(own) => own.start,
-            None => record.received,
+        let own = earlier.pop_if(|last| last.key == key);
+        let start = own.as_ref().map_or(record.received, |own| own.start);
+        let begins = EpochStart {
+            epoch: record.token.epoch,
+            start,
         };
+        // The first epoch begins at 0 as long as nothing says otherwise, so that most uploads have no such document.
+        let is_plain = begins.epoch == WriterEpoch(1) && start == 0;
         Self {
             disk,
             task: record.key.clone(),
             key,
             earlier,
             start,
+            unwritten: (own.is_none() && !is_plain).then_some(begins),
             written: record.received,
             durable: record.received,
             gathered: Vec::new(),
@@ -92,19 +100,25 @@ impl DiskWriter {
         }
         // Until the work is known to have ended well, it has not.
         self.failed = true;
+        let documents = || self.disk.documents(&self.task);
+        let begins = self.unwritten.filter(|_| !self.gathered.is_empty());
         let work = Work {
+            begins: begins.map(|begins| (documents(), begins)),
+            completion: completion.map(|completion| (documents(), completion)),
             path: self.disk.path(&self.key),
             file: self.file.take(),
             pieces: std::mem::take(&mut self.gathered),
             at: self.written - self.start,
             durable: self.durable - self.start,
-            completion: completion.map(|completion| (self.disk.documents(&self.task), completion)),
             sync,
             disk: self.disk.clone(),
         };
         self.file = self.disk.threads.run(move || work.run()).await?;
         self.written += self.gathered_bytes as u64;
         self.let_go();
+        if begins.is_some() {
+            self.unwritten = None;
+        }
         self.failed = false;
         Ok(())
     }
@@ -119,6 +133,7 @@ struct Work {
     at: u64,
     durable: u64,
     sync: bool,
+    begins: Option<(PathBuf, EpochStart)>,
     completion: Option<(PathBuf, Completion)>,
 }
 
@@ -126,6 +141,10 @@ impl Work {
     fn run(mut self) -> Result<Option<File>, Error> {
         let file = self.file.take();
         let Self { disk, path, .. } = &self;
+        if let Some((documents, begins)) = &self.begins {
+            // Bytes that nobody can place are lost with their record.
+            documents::write_epoch(disk, documents, begins)?;
+        }
         let file = match file {
             None if self.pieces.is_empty() => None,
             None => {

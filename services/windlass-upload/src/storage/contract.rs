@@ -1,0 +1,137 @@
+//! What every storage must answer when it is asked without a record, run against each of them with its real part.
+
+use bytes::Bytes;
+use windlass_task::fixture::creation;
+use windlass_task::{Concat, Record, TaskKey, UnixMillis, WriterEpoch};
+
+use super::{Completion, Cursor, Found, Manifest, Storage};
+
+/// Runs the whole suite on one storage, which is empty.
+pub(super) async fn run(storage: &dyn Storage) {
+    nothing_is_found_of_what_is_not_there(storage).await;
+    what_is_durable_is_found_without_its_record(storage).await;
+    every_epoch_is_found_where_it_began(storage).await;
+    a_final_upload_is_found_whole_without_bytes(storage).await;
+    a_listing_names_each_upload_once(storage).await;
+}
+
+/// An upload whose manifest is written, and its record.
+pub(super) async fn begin(storage: &dyn Storage, length: Option<u64>) -> Record {
+    let creation = creation(length);
+    let manifest = Manifest::of(&creation, UnixMillis(1));
+    storage.write_manifest(&manifest).await.unwrap();
+    Record::create(creation, UnixMillis(1))
+}
+
+/// Writes bytes behind what the record knows, durable and, as the record says then, committed.
+pub(super) async fn append(storage: &dyn Storage, record: &mut Record, bytes: &'static [u8]) {
+    let mut writer = storage.open(record).await.unwrap();
+    writer.write(Bytes::from_static(bytes)).await.unwrap();
+    let checkpoint = writer.checkpoint(None).await.unwrap();
+    (record.received, record.segments) = (checkpoint.received, checkpoint.segments);
+}
+
+pub(super) async fn find(storage: &dyn Storage, key: &TaskKey) -> Found {
+    storage.find(key).await.unwrap().expect("something is stored")
+}
+
+async fn nothing_is_found_of_what_is_not_there(storage: &dyn Storage) {
+    assert_eq!(storage.find(&creation(None).key).await.unwrap(), None);
+}
+
+async fn what_is_durable_is_found_without_its_record(storage: &dyn Storage) {
+    let mut record = begin(storage, Some(6)).await;
+    let found = find(storage, &record.key).await;
+    assert_eq!(found.manifest.as_ref().map(|manifest| &manifest.key), Some(&record.key));
+    assert_eq!((found.received(), found.damage), (0, None));
+
+    append(storage, &mut record, b"abc").await;
+    let found = find(storage, &record.key).await;
+    assert_eq!((&found.segments, found.received()), (&record.segments, 3));
+    assert!(found.epoch >= record.token.epoch && found.completion.is_none());
+
+    append(storage, &mut record, b"def").await;
+    storage
+        .write_completion(&record.key, &Completion::accepted(6))
+        .await
+        .unwrap();
+    let found = find(storage, &record.key).await;
+    assert_eq!((found.received(), found.damage.as_ref()), (6, None));
+    assert_eq!(found.completion, Some(Completion::accepted(6)));
+
+    storage
+        .remove(&record.key, &record.segments, record.token.epoch)
+        .await
+        .unwrap();
+    assert_eq!(storage.find(&record.key).await.unwrap(), None);
+}
+
+async fn every_epoch_is_found_where_it_began(storage: &dyn Storage) {
+    let mut record = begin(storage, Some(100)).await;
+    append(storage, &mut record, b"hello ").await;
+    let committed = record.clone();
+    // Durable and never committed: the next epoch begins before it.
+    append(storage, &mut record, b"nobody").await;
+    let mut record = committed;
+    record.token.epoch = record.token.epoch.next();
+    append(storage, &mut record, b"wor").await;
+    record.token.epoch = WriterEpoch(7);
+    append(storage, &mut record, b"ld").await;
+    let found = find(storage, &record.key).await;
+    assert_eq!((&found.segments, found.received()), (&record.segments, 11));
+    assert_eq!((found.epoch, found.damage), (WriterEpoch(7), None));
+}
+
+async fn a_final_upload_is_found_whole_without_bytes(storage: &dyn Storage) {
+    let mut creation = creation(None);
+    creation.concat = Some(Concat::Final {
+        parts: vec![creation.key.id.clone()],
+        header: "final;/files/a".to_owned(),
+    });
+    storage
+        .write_manifest(&Manifest::of(&creation, UnixMillis(1)))
+        .await
+        .unwrap();
+    storage
+        .write_completion(&creation.key, &Completion::accepted(9))
+        .await
+        .unwrap();
+    let found = find(storage, &creation.key).await;
+    assert_eq!(found.manifest.and_then(|manifest| manifest.concat), creation.concat);
+    assert_eq!(found.damage, None);
+}
+
+async fn a_listing_names_each_upload_once(storage: &dyn Storage) {
+    let mut expected = Vec::new();
+    for tenant in ["default", "other", "third"] {
+        for _ in 0..7 {
+            let mut creation = creation(None);
+            creation.key.tenant = tenant.parse().unwrap();
+            storage
+                .write_manifest(&Manifest::of(&creation, UnixMillis(1)))
+                .await
+                .unwrap();
+            let mut record = Record::create(creation, UnixMillis(1));
+            append(storage, &mut record, b"abc").await;
+            expected.push(record.key);
+        }
+    }
+    expected.sort();
+    for limit in [1, 2, 5, 1_000] {
+        let (mut found, mut cursor) = (Vec::new(), None::<Cursor>);
+        loop {
+            let page = storage.list(cursor.as_ref(), limit).await.unwrap();
+            assert!(page.uploads.len() + page.strays.len() <= limit);
+            assert_eq!(page.strays, Vec::new());
+            assert!(page.uploads.iter().all(|stored| stored.documented && stored.bytes > 3));
+            found.extend(page.uploads.into_iter().map(|stored| stored.key));
+            match page.next {
+                Some(next) => cursor = Some(next),
+                None => break,
+            }
+        }
+        found.retain(|key| expected.contains(key));
+        found.sort();
+        assert_eq!(found, expected, "in pages of {limit}");
+    }
+}
