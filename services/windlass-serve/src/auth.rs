@@ -18,6 +18,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use windlass_task::{Principal, UnixMillis};
 
 use crate::metrics::Metrics;
+use crate::observe::RequestSpan;
 use crate::problem::Problem;
 
 mod jwks;
@@ -427,7 +428,9 @@ async fn run(
             let extensions = request.extensions_mut();
             extensions.insert(caller);
             if let Some(verified) = verified {
-                tracing::Span::current().record("tenant", verified.principal.tenant.as_str());
+                if let Some(RequestSpan(span)) = extensions.get() {
+                    span.record("tenant", verified.principal.tenant.as_str());
+                }
                 extensions.insert(verified.principal.clone());
                 extensions.insert(verified);
             }

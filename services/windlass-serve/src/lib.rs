@@ -22,6 +22,7 @@ pub mod shutdown;
 pub mod socket;
 pub mod telemetry;
 pub mod tls;
+pub mod trace;
 pub mod tracker;
 pub mod upgrade;
 

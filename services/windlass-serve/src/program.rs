@@ -33,7 +33,7 @@ use crate::server::{self, Drained, Options};
 use crate::shutdown::Shutdown;
 use crate::telemetry::Format;
 use crate::tracker::Tracker;
-use crate::{listener, observe, problem};
+use crate::{listener, observe, problem, trace};
 
 /// How long the admin listener may take to finish its exchanges after the main one has drained.
 const ADMIN_DEADLINE: Duration = Duration::from_secs(1);
@@ -293,6 +293,7 @@ impl Bound {
         if let Some(admin) = admin {
             let _ = admin.await;
         }
+        trace::flush().await;
         Ok(outcome)
     }
 }

@@ -16,7 +16,8 @@ use std::time::Duration;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, Method};
 use tokio::sync::Semaphore;
-use windlass_serve::Connection;
+use tracing::Instrument as _;
+use windlass_serve::{Connection, step, trace};
 use windlass_task::record::Creation;
 use windlass_task::{Answer, Metadata, Principal, Record, TaskKey, UnixMillis};
 
@@ -162,7 +163,7 @@ impl Hooks {
         };
         let body = serde_json::to_vec(&request).map_err(Failure::Encode)?;
         for left in (0..=self.settings.retries).rev() {
-            let called = self.try_once(id, body.clone(), asked, false).await;
+            let called = self.try_traced(kind, id, body.clone(), asked).await;
             self.metrics.hook_called(kind.as_str(), called.is_ok());
             match called {
                 Err(error) if left > 0 && error.may_pass() => {
@@ -181,18 +182,33 @@ impl Hooks {
         unreachable!("the last try returns")
     }
 
-    /// One call.
-    async fn try_once(&self, id: &str, body: Vec<u8>, asked: &Asked, gap: bool) -> Result<wire::Response, Failure> {
+    /// One call, part of the trace of what runs now.
+    async fn try_traced(&self, kind: Kind, id: &str, body: Vec<u8>, asked: &Asked) -> Result<wire::Response, Failure> {
+        let span = step!("hook", otel.kind = "client", otel.name = kind.as_str());
+        let calling = async {
+            let mut headers = HeaderMap::new();
+            trace::inject(&mut headers);
+            self.try_once(id, body, asked, headers).await
+        };
+        calling.instrument(span).await
+    }
+
+    /// One call, with headers of its own.
+    async fn try_once(
+        &self,
+        id: &str,
+        body: Vec<u8>,
+        asked: &Asked,
+        headers: HeaderMap,
+    ) -> Result<wire::Response, Failure> {
         let _permit = self.permits.acquire().await;
         let mut request = self
             .client
             .post(&self.settings.url.0)
             .header("content-type", "application/json")
             .header("idempotency-key", id)
+            .headers(headers)
             .body(body);
-        if gap {
-            request = request.header("windlass-gap", "true");
-        }
         if let Some(asked) = &asked.0 {
             for name in &self.forwarded {
                 for value in asked.headers.get_all(name) {

@@ -14,8 +14,8 @@ use axum::{Json, Router, middleware};
 use futures_util::{Stream, StreamExt as _};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use http_body_util::BodyStream;
-use windlass_serve::Caller;
 use windlass_serve::auth::Link;
+use windlass_serve::{Caller, trace};
 use windlass_task::{Principal, Right};
 
 use crate::append::Piece;
@@ -190,13 +190,12 @@ async fn apart<T: Send + 'static>(
     work: impl Future<Output = Result<T, Error>> + Send + 'static,
 ) -> Result<T, Error> {
     let guard = upload.parts.tracker.guard();
-    let span = tracing::Span::current();
     let work = async move {
         let result = work.await;
         drop(guard);
         result
     };
-    match tokio::spawn(tracing::Instrument::instrument(work, span)).await {
+    match tokio::spawn(trace::carry(work)).await {
         Ok(result) => result,
         Err(error) => std::panic::resume_unwind(error.into_panic()),
     }

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use prometheus_client::registry::Registry;
 use tokio::time::Instant;
-use windlass_serve::{Caller, Shutdown, Tracker};
+use tracing::Instrument as _;
+use windlass_serve::{Caller, Shutdown, Tracker, step, trace};
 use windlass_task::{
     Alias, Catalogue, Commit, Entry, Feed, Outbox, Outcome, Principal, Record, Right, TaskId, TaskKey, TaskStore,
     Tenant, Token,
@@ -305,8 +306,11 @@ impl Upload {
     }
 
     /// A commit that is tried again while the store does not answer.
-    pub(crate) async fn commit(&self, commit: Commit) -> Result<Outcome, Error> {
-        patiently!(self, self.store().commit(commit.clone()))
+    pub(crate) async fn commit(&self, mut commit: Commit) -> Result<Outcome, Error> {
+        let span = step!("commit", task = %commit.key.id);
+        commit.traceparent = commit.traceparent.or_else(trace::traceparent);
+        let committing = async { patiently!(self, self.store().commit(commit.clone())) };
+        committing.instrument(span).await
     }
 
     /// The token of a new task's first writer.

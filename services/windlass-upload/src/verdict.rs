@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
+use windlass_serve::trace;
 use windlass_task::change::{Change, Verdict};
 use windlass_task::{Commit, Entry, Finish, Outcome, Record, Status, TaskKey};
 
@@ -65,7 +66,7 @@ pub(crate) fn ask(upload: &Arc<Upload>, key: &TaskKey, asked: Asked, digest_want
     let (sender, ended) = watch::channel(false);
     running.insert(key.clone(), ended.clone());
     let (upload, key) = (Arc::clone(upload), key.clone());
-    tokio::spawn(async move {
+    tokio::spawn(trace::carry(async move {
         let _end = End {
             upload: Arc::clone(&upload),
             key: key.clone(),
@@ -74,7 +75,7 @@ pub(crate) fn ask(upload: &Arc<Upload>, key: &TaskKey, asked: Asked, digest_want
         if let Err(error) = settle(&upload, &key, &asked, digest_wanted).await {
             tracing::error!(task = %key.id, error = &error as &dyn std::error::Error, "no verdict yet");
         }
-    });
+    }));
     Asking { ended }
 }
 

@@ -12,6 +12,7 @@ pub mod disk;
 pub mod form;
 pub mod ledger;
 pub mod random;
+pub mod receiver;
 pub mod report;
 pub mod secure;
 pub mod server;

@@ -36,6 +36,8 @@ pub struct Settings {
     pub open_files: Option<u64>,
     /// What is logged: `WINDLASS_LOG`.
     pub log: Option<String>,
+    /// More variables of its environment.
+    pub environment: Vec<(String, String)>,
     /// Whether it is started with port 0 and says itself where it listens. It cannot be started again there.
     pub any_port: bool,
 }
@@ -229,6 +231,7 @@ impl Server {
             .arg(config)
             .args(&self.settings.flags)
             .envs(self.settings.log.iter().map(|level| ("WINDLASS_LOG", level)))
+            .envs(self.settings.environment.iter().cloned())
             .current_dir(self.folder.path())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

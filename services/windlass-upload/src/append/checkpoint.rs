@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tracing::Instrument as _;
+use windlass_serve::step;
 use windlass_task::change::{Change, Refusal, Verdict};
 use windlass_task::status::{IllegalTransition, Trigger};
 use windlass_task::{Commit, Entry, Expected, Finish, Outcome, Segment, Status};
@@ -17,7 +19,8 @@ impl Session {
     /// A checkpoint: makes durable and commits what was taken, and the verdict when nothing is missing.
     pub(super) async fn save(&mut self) -> Result<(), Error> {
         let accepted = self.foregone();
-        let checkpoint = self.writer.checkpoint(accepted.as_ref()).await?;
+        let storing = self.writer.checkpoint(accepted.as_ref());
+        let checkpoint = storing.instrument(step!("store bytes")).await?;
         let advance = checkpoint.received - self.record.received;
         let finished = self
             .length()

@@ -3,6 +3,9 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use http::{HeaderMap, HeaderValue};
+use tracing::Instrument as _;
+use windlass_serve::{step, trace};
 use windlass_task::outbox::{self, Bounds, Lanes, Subscriber};
 use windlass_task::{Entry, Event, EventType, Record, SegmentKind};
 
@@ -111,7 +114,16 @@ impl Subscriber for Delivery {
             event: wire::Event { upload, request },
         };
         let body = serde_json::to_vec(&request).map_err(|error| error.to_string())?;
-        let called = self.hooks.try_once(&event.id, body, &Asked::default(), event.gap).await;
+        let span = step!("hook", otel.kind = "client", otel.name = kind.as_str());
+        trace::follow(&span, event.traceparent.as_deref());
+        let mut headers = HeaderMap::new();
+        trace::hand_on(&span, event.traceparent.as_deref(), &mut headers);
+        if event.gap {
+            headers.insert("windlass-gap", HeaderValue::from_static("true"));
+        }
+        let asked = Asked::default();
+        let calling = self.hooks.try_once(&event.id, body, &asked, headers);
+        let called = calling.instrument(span).await;
         self.hooks.metrics.hook_called(kind.as_str(), called.is_ok());
         called.map(drop).map_err(|error| error.to_string())
     }

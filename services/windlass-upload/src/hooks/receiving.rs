@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
+use windlass_serve::trace;
 use windlass_task::{Answer, Record};
 
 use super::{Asked, Hooks, Kind, uri_of, wire};
@@ -76,8 +77,8 @@ impl Receiving {
         let Ok(body) = serde_json::to_vec(&request) else { return };
         let id = format!("{}/receive/{}", record.key.id, record.received);
         let (hooks, asked) = (Arc::clone(hooks), asked.clone());
-        self.running = Some(tokio::spawn(async move {
-            let called = hooks.try_once(&id, body, &asked, false).await;
+        self.running = Some(tokio::spawn(trace::carry(async move {
+            let called = hooks.try_traced(Kind::PostReceive, &id, body, &asked).await;
             hooks.metrics.hook_called(Kind::PostReceive.as_str(), called.is_ok());
             match called {
                 Ok(mut response) => response.stop_upload.then(|| Box::new(response.answer())),
@@ -90,7 +91,7 @@ impl Receiving {
                     None
                 }
             }
-        }));
+        })));
     }
 }
 

@@ -19,4 +19,5 @@ mod paths;
 mod storm;
 mod takeover;
 mod tls;
+mod traces;
 mod tusd;
