@@ -4,7 +4,7 @@ use crate::epoch::{Generation, Token};
 use crate::event::{Event, EventType};
 use crate::feed::TaskUpdate;
 use crate::id::{TaskId, TaskKey};
-use crate::record::{Answer, Concat, Creation, Finish, Record, Segment};
+use crate::record::{Answer, Concat, Creation, Finish, Multipart, Record, Segment};
 use crate::status::{IllegalTransition, Status, Trigger, transition};
 use crate::store::{Cause, Commit, Entry, Expected, Tombstone};
 use crate::time::UnixMillis;
@@ -26,6 +26,13 @@ pub enum Change {
         /// The contiguous durable bytes from the start; never fewer than before.
         received: u64,
         /// Where `0..received` are now, whole.
+        segments: Vec<Segment>,
+    },
+    /// Part numbers up to the stated end are the writer's, before it sends any of them.
+    Reserve(Multipart),
+    /// What is stored was turned into readable objects, once every byte was there; no byte changed.
+    Seal {
+        /// Where all bytes are now, whole.
         segments: Vec<Segment>,
     },
     /// The verdict over the whole upload.
@@ -92,6 +99,9 @@ pub enum Refusal {
     /// The segments do not cover exactly the received bytes.
     #[error("segments do not cover the bytes received")]
     Segments,
+    /// The numbers are not beyond those that were reserved in the same multipart upload, or no byte is missing.
+    #[error("part numbers cannot be reserved")]
+    Reserve,
     /// The length is known and another.
     #[error("the length is already {length:?}")]
     Length {
@@ -245,6 +255,16 @@ impl Draft {
             }
             Change::DeclareLength(length) => declare(self.record()?, *length)?,
             Change::Advance { received, segments } => advance(self.record()?, *received, segments, now)?,
+            Change::Reserve(multipart) => reserve(self.record()?, multipart)?,
+            Change::Seal { segments } => {
+                let record = self.record()?;
+                if record.finish != Finish::VerdictPending {
+                    return Err(Refusal::Verdict);
+                }
+                cover(segments, record.received)?;
+                record.segments.clone_from(segments);
+                record.multipart = None;
+            }
             Change::Finish(verdict) => {
                 let kind = finish(self.record()?, verdict, now)?;
                 self.kinds.push(kind);
@@ -355,16 +375,7 @@ fn advance(record: &mut Record, received: u64, segments: &[Segment], now: UnixMi
             to: record.length,
         });
     }
-    let mut covered = 0;
-    for segment in segments {
-        if segment.start != covered || segment.end <= segment.start {
-            return Err(Refusal::Segments);
-        }
-        covered = segment.end;
-    }
-    if covered != received {
-        return Err(Refusal::Segments);
-    }
+    cover(segments, received)?;
     record.status = transition(record.status, Trigger::Advance)?;
     if received > record.received {
         record.expires = Some(now.after(record.lifetime()));
@@ -376,6 +387,33 @@ fn advance(record: &mut Record, received: u64, segments: &[Segment], now: UnixMi
     }
     record.received = received;
     record.segments = segments.to_vec();
+    Ok(())
+}
+
+/// Whether segments are `0..received`, in order and without a gap.
+fn cover(segments: &[Segment], received: u64) -> Result<(), Refusal> {
+    let mut covered = 0;
+    for segment in segments {
+        if segment.start != covered || segment.end <= segment.start {
+            return Err(Refusal::Segments);
+        }
+        covered = segment.end;
+    }
+    if covered == received {
+        Ok(())
+    } else {
+        Err(Refusal::Segments)
+    }
+}
+
+fn reserve(record: &mut Record, multipart: &Multipart) -> Result<(), Refusal> {
+    let same = record.multipart.as_ref().filter(|known| known.id == multipart.id);
+    let grows = same.is_none_or(|known| multipart.next_part > known.next_part && multipart.key == known.key);
+    let current = multipart.generation == record.token.generation;
+    if record.finish != Finish::Open || record.status.is_final() || !grows || !current {
+        return Err(Refusal::Reserve);
+    }
+    record.multipart = Some(multipart.clone());
     Ok(())
 }
 

@@ -34,7 +34,7 @@ pub use id::{Alias, Origin, Owner, Partition, TaskId, TaskKey, Tenant};
 pub use metadata::Metadata;
 pub use outbox::Outbox;
 pub use principal::{Principal, Right, Rights};
-pub use record::{Answer, Concat, Finish, Protocol, Record, Segment, SegmentKind};
+pub use record::{Answer, Concat, Finish, Multipart, PartNumber, Parts, Protocol, Record, Segment, SegmentKind};
 pub use status::Status;
 pub use store::{Commit, EmbeddedStore, Entry, Expected, Outcome, TaskStore, Tombstone};
 pub use time::UnixMillis;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::epoch::{StreamEpoch, Token};
+use crate::epoch::{Generation, StreamEpoch, Token};
 use crate::id::{Alias, Owner, TaskId, TaskKey};
 use crate::metadata::Metadata;
 use crate::status::Status;
@@ -97,6 +97,39 @@ pub struct Segment {
     pub end: u64,
     /// What it is.
     pub kind: SegmentKind,
+    /// Which parts of a multipart upload it is, while that is open; of anything else none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parts: Option<Parts>,
+}
+
+/// Consecutive parts of an object store's multipart upload, all of one size, but for the upload's very last.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parts {
+    /// The store's id of the multipart upload.
+    pub upload: String,
+    /// The number of the first.
+    pub first: PartNumber,
+    /// The size of each in bytes.
+    pub size: u64,
+}
+
+/// The number of a part in its multipart upload, from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct PartNumber(pub u32);
+
+/// The multipart upload that an upload's further parts go to, and the end of what is reserved in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Multipart {
+    /// The object that it becomes.
+    pub key: String,
+    /// The store's id of it.
+    pub id: String,
+    /// The generation of the task store that it belongs to; none is gone on with in another.
+    pub generation: Generation,
+    /// Numbers below this one are, or were, somebody's: a writer sends none that it did not reserve, so a part that
+    /// arrives late overwrites nothing.
+    pub next_part: PartNumber,
 }
 
 /// How somebody who was asked for the verdict wants the client to be told of it. Stored with the verdict, so that it
@@ -146,6 +179,9 @@ pub struct Record {
     pub part_size: u64,
     /// Where the bytes `0..received` are, in order.
     pub segments: Vec<Segment>,
+    /// Where further parts go, on an object store and from the first part on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub multipart: Option<Multipart>,
     /// The fencing token of the present or last writer.
     pub token: Token,
     /// What the client says of its file.
@@ -223,6 +259,7 @@ impl Record {
             withheld: 0,
             part_size: part_size(creation.length),
             segments: Vec::new(),
+            multipart: None,
             token: creation.token,
             metadata: creation.metadata,
             created: now,

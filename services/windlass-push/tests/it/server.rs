@@ -145,6 +145,7 @@ impl Task {
             start: 0,
             end: received,
             kind: SegmentKind::Part,
+            parts: None,
         };
         self.present(Change::Advance {
             received,

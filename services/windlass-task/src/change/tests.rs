@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::epoch::{HolderId, WriterEpoch};
 use crate::fixture::creation;
-use crate::record::SegmentKind;
+use crate::record::{PartNumber, SegmentKind};
 use crate::status::Status;
 
 const GENERATION: Generation = Generation(1);
@@ -20,6 +20,7 @@ fn segments(received: u64) -> Vec<Segment> {
         start: 0,
         end: received,
         kind: SegmentKind::Part,
+        parts: None,
     }]
 }
 
@@ -228,6 +229,7 @@ fn segments_must_cover_the_received_bytes_without_a_gap() {
         start,
         end,
         kind: SegmentKind::Part,
+        parts: None,
     };
     for wrong in [
         vec![],
@@ -330,4 +332,69 @@ proptest! {
             entry = decision.entry;
         }
     }
+}
+
+fn multipart(id: &str, next_part: u32) -> Multipart {
+    Multipart {
+        key: format!("object of {id}"),
+        id: id.to_owned(),
+        generation: GENERATION,
+        next_part: PartNumber(next_part),
+    }
+}
+
+#[test]
+fn part_numbers_are_reserved_upwards_until_every_byte_is_there() {
+    let entry = created(Some(10));
+    let make = |entry: &Entry, change| decide(Some(entry), &held(entry, vec![change]), GENERATION, UnixMillis(1));
+    let entry = make(&entry, Change::Reserve(multipart("a", 5))).unwrap().entry;
+    for again in [multipart("a", 5), multipart("a", 3)] {
+        let denial = make(&entry, Change::Reserve(again)).unwrap_err();
+        assert_eq!(denial, Denial::Refused(Refusal::Reserve));
+    }
+    let other_generation = Multipart {
+        generation: Generation(2),
+        ..multipart("b", 9)
+    };
+    let denial = make(&entry, Change::Reserve(other_generation)).unwrap_err();
+    assert_eq!(denial, Denial::Refused(Refusal::Reserve));
+    let entry = make(&entry, Change::Reserve(multipart("a", 9))).unwrap().entry;
+    let entry = make(&entry, Change::Reserve(multipart("b", 2))).unwrap().entry;
+    assert_eq!(record(&entry).multipart, Some(multipart("b", 2)));
+
+    let all = Change::Advance {
+        received: 10,
+        segments: segments(10),
+    };
+    let entry = make(&entry, all).unwrap().entry;
+    let denial = make(&entry, Change::Reserve(multipart("b", 4))).unwrap_err();
+    assert_eq!(denial, Denial::Refused(Refusal::Reserve));
+}
+
+#[test]
+fn bytes_are_sealed_whole_and_before_the_verdict() {
+    let seal = |received| Change::Seal {
+        segments: segments(received),
+    };
+    let make = |entry: &Entry, changes| {
+        let commit = Commit::present(record(entry).key.clone(), changes);
+        decide(Some(entry), &commit, GENERATION, UnixMillis(1))
+    };
+    let entry = created(Some(10));
+    let denial = make(&entry, vec![seal(0)]).unwrap_err();
+    assert_eq!(denial, Denial::Refused(Refusal::Verdict));
+    let advance = Change::Advance {
+        received: 10,
+        segments: segments(10),
+    };
+    let entry = make(&entry, vec![Change::Reserve(multipart("a", 5)), advance])
+        .unwrap()
+        .entry;
+    let denial = make(&entry, vec![seal(9)]).unwrap_err();
+    assert_eq!(denial, Denial::Refused(Refusal::Segments));
+    let sealed = make(&entry, vec![seal(10), Change::Finish(Verdict::Accept)]).unwrap();
+    assert_eq!(record(&sealed.entry).status, Status::Completed);
+    assert_eq!(record(&sealed.entry).multipart, None);
+    let denial = make(&sealed.entry, vec![seal(10)]).unwrap_err();
+    assert_eq!(denial, Denial::Refused(Refusal::Verdict));
 }

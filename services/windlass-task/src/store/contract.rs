@@ -61,6 +61,7 @@ fn segments(received: u64) -> Vec<Segment> {
         start: 0,
         end: received,
         kind: SegmentKind::Part,
+        parts: None,
     }]
 }
 

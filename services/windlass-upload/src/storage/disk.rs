@@ -162,6 +162,7 @@ impl Storage for Disk {
             start: 0,
             end: size,
             kind: SegmentKind::Object,
+            parts: None,
         };
         self.threads
             .run(move || take_in(&disk, &file, &disk.path(&key), how))

@@ -119,6 +119,7 @@ fn line_up(pieces: &[Piece], length: u64) -> (Vec<Segment>, Option<Damage>) {
                 start: piece.start,
                 end,
                 kind: piece.kind,
+                parts: None,
             });
             covered = end;
         }

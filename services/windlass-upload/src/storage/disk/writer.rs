@@ -207,6 +207,7 @@ impl Writer for DiskWriter {
                 start: self.start,
                 end: self.written,
                 kind: SegmentKind::Part,
+                parts: None,
             });
         }
         Ok(Checkpoint {
