@@ -383,6 +383,9 @@ pub trait TaskStore: Send + Sync + 'static {
     /// [`Error`] when the store does not answer.
     async fn forget(&self, key: &TaskKey) -> Result<(), Error>;
 
-    /// The store's present generation: part of every token.
-    async fn generation(&self) -> Result<Generation, Error>;
+    /// The present generation of the part of the store that has, or would have, this task: part of its tokens.
+    ///
+    /// # Errors
+    /// [`Error`] when the store does not answer.
+    async fn generation(&self, key: &TaskKey) -> Result<Generation, Error>;
 }

@@ -58,16 +58,17 @@ impl New {
             return Err(Error::Drain);
         }
         let write_key = (!upload.parts.demands_token).then(WriteKey::random);
+        let key = TaskKey {
+            tenant: principal.tenant.clone(),
+            id: TaskId::generate(&upload.config.origin),
+        };
         let creation = Creation {
-            key: TaskKey {
-                tenant: principal.tenant.clone(),
-                id: TaskId::generate(&upload.config.origin),
-            },
+            token: upload.first_token(&key).await?,
+            key,
             owner: principal.owner.clone(),
             protocol,
             length,
             metadata,
-            token: upload.first_token().await?,
             write_key: write_key.as_ref().map(WriteKey::hash),
             lifetime: upload.config.lifetime,
             concat: None,

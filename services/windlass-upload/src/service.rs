@@ -314,8 +314,8 @@ impl Upload {
     }
 
     /// The token of a new task's first writer.
-    pub(crate) async fn first_token(&self) -> Result<Token, Error> {
-        let generation = patiently!(self, self.store().generation())?;
+    pub(crate) async fn first_token(&self, key: &TaskKey) -> Result<Token, Error> {
+        let generation = patiently!(self, self.store().generation(key))?;
         Ok(Token {
             generation,
             epoch: windlass_task::WriterEpoch(1),

@@ -92,15 +92,15 @@ impl Server {
     }
 
     pub(crate) async fn task_of(&self, principal: &Principal) -> Task {
-        let generation = self.store.generation().await.unwrap();
+        let key = TaskKey {
+            tenant: principal.tenant.clone(),
+            id: TaskId::generate(&Origin::local()),
+        };
+        let generation = self.store.generation(&key).await.unwrap();
         let token = Token {
             generation,
             epoch: WriterEpoch(1),
             holder: HolderId::from_u128(1),
-        };
-        let key = TaskKey {
-            tenant: principal.tenant.clone(),
-            id: TaskId::generate(&Origin::local()),
         };
         let creation = Creation {
             key: key.clone(),

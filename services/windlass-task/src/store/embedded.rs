@@ -155,7 +155,7 @@ impl TaskStore for EmbeddedStore {
         .await
     }
 
-    async fn generation(&self) -> Result<Generation, Error> {
+    async fn generation(&self, _: &TaskKey) -> Result<Generation, Error> {
         Ok(self.generation)
     }
 }

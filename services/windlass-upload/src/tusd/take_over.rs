@@ -155,7 +155,7 @@ impl Inner {
             length: info.length,
             metadata: info.metadata,
             token: Token {
-                generation: self.store.generation().await?,
+                generation: self.store.generation(&key).await?,
                 epoch: WriterEpoch(1),
                 holder: self.holder,
             },

@@ -43,7 +43,7 @@ async fn one_process_has_a_data_directory() {
         EmbeddedStore::open(directory.path(), Options::default()),
         Err(Error::LockDirectory { .. })
     ));
-    store.generation().await.unwrap();
+    store.generation(&creation(None).key).await.unwrap();
 }
 
 /// What a `kill -9` leaves is what the operating system has: the files as they are while the store is open.

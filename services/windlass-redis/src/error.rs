@@ -1,0 +1,71 @@
+//! What can become of a command.
+
+use redis::{ErrorKind, RedisError, ServerErrorKind};
+
+/// A command that was not answered as it should be.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Error {
+    /// There is no primary to send it to. Nothing was done.
+    #[error("redis is away")]
+    Reach,
+    /// The server refused it. Nothing was done: every script checks before it writes.
+    #[error("redis refused the command")]
+    Refuse(#[source] RedisError),
+    /// It was sent and not answered: nobody can say whether it was done, or will be.
+    #[error("redis did not answer")]
+    Await(#[source] RedisError),
+    /// It was done, and too few replicas have it: nobody can say whether it will stay so.
+    #[error("{confirmed} of {wanted} replicas have the write")]
+    Confirm {
+        /// How many have it.
+        confirmed: u32,
+        /// How many should.
+        wanted: u32,
+    },
+    /// The reply has another shape than the command's.
+    #[error("redis answered with something else")]
+    Read,
+}
+
+impl Error {
+    /// Whether the command may have been done all the same.
+    #[must_use]
+    pub fn is_unknown(&self) -> bool {
+        match self {
+            Self::Await(_) | Self::Confirm { .. } | Self::Read => true,
+            Self::Reach | Self::Refuse(_) => false,
+        }
+    }
+
+    /// What an error of the library means for a command that was sent.
+    pub(crate) fn of(error: RedisError) -> Self {
+        if is_answer(&error) {
+            Self::Refuse(error)
+        } else {
+            Self::Await(error)
+        }
+    }
+}
+
+/// Whether the server itself said it, instead of the command or its reply being lost on the way.
+fn is_answer(error: &RedisError) -> bool {
+    matches!(error.kind(), ErrorKind::Server(_) | ErrorKind::Extension)
+}
+
+/// Whether the connection is of no more use: it is lost, stuck, or to a server that is no primary.
+pub(crate) fn breaks(error: &RedisError) -> bool {
+    match error.kind() {
+        ErrorKind::Server(
+            ServerErrorKind::ReadOnly
+            | ServerErrorKind::BusyLoading
+            | ServerErrorKind::MasterDown
+            | ServerErrorKind::ClusterDown
+            | ServerErrorKind::Moved
+            | ServerErrorKind::NoPerm,
+        ) => true,
+        // A password that was changed: a new connection reads the file again only at a restart, but says so at once.
+        ErrorKind::Extension => matches!(error.code(), Some("NOAUTH" | "WRONGPASS")),
+        ErrorKind::Server(_) => false,
+        _ => true,
+    }
+}

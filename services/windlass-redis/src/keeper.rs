@@ -1,0 +1,140 @@
+//! Keeps one connection: makes it, prepares it, shows it, and makes another when it is of no more use.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::error::Error;
+use crate::session::{Prepare, Session};
+use crate::subscriptions::Receiver;
+
+/// The first wait after a connection that was not made; it doubles up to [`RETRY_MAX`].
+const RETRY_MIN: Duration = Duration::from_millis(20);
+/// The longest wait between two tries: with jitter, a fleet of a thousand asks a server that comes back a thousand times
+/// a second, which it bears.
+const RETRY_MAX: Duration = Duration::from_secs(1);
+/// How often an idle connection is tried out: a server that is gone without a word (a cut cable) is noticed by then.
+const PROBE_EVERY: Duration = Duration::from_secs(5);
+/// How long somebody waits for a connection before hearing that there is none: what a reconnect takes, with a little
+/// luck. Longer waits are the caller's, who knows what it may hold.
+const REACH_WITHIN: Duration = Duration::from_millis(500);
+
+/// How one connection is made.
+pub(crate) struct Making {
+    pub(crate) client: redis::Client,
+    /// How long a reply may take.
+    pub(crate) answer_within: Duration,
+    pub(crate) prepare: Option<Arc<dyn Prepare>>,
+    /// Who takes what is published, on a connection that subscribes.
+    pub(crate) receiver: Option<Arc<dyn Receiver>>,
+    /// What it is for, in the log.
+    pub(crate) purpose: &'static str,
+}
+
+/// One connection, kept for as long as this lives.
+#[derive(Debug)]
+pub(crate) struct Keeper {
+    session: watch::Receiver<Option<Session>>,
+    made: Arc<AtomicU64>,
+    keeping: JoinHandle<()>,
+}
+
+impl Keeper {
+    pub(crate) fn start(making: Making) -> Self {
+        let (shown, session) = watch::channel(None);
+        let made = Arc::new(AtomicU64::new(0));
+        let keeping = tokio::spawn(keep(making, shown, Arc::clone(&made)));
+        Self { session, made, keeping }
+    }
+
+    /// The connection, if there is one or soon will be.
+    pub(crate) async fn session(&self) -> Result<Session, Error> {
+        let mut session = self.session.clone();
+        let found = tokio::time::timeout(REACH_WITHIN, session.wait_for(is_of_use)).await;
+        match found {
+            Ok(Ok(session)) => session.clone().ok_or(Error::Reach),
+            Ok(Err(_)) | Err(_) => Err(Error::Reach),
+        }
+    }
+
+    /// The connection as it comes and goes.
+    pub(crate) fn watch(&self) -> watch::Receiver<Option<Session>> {
+        self.session.clone()
+    }
+
+    /// How many connections have been made.
+    pub(crate) fn made(&self) -> u64 {
+        self.made.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        self.keeping.abort();
+    }
+}
+
+fn is_of_use(session: &Option<Session>) -> bool {
+    session.as_ref().is_some_and(|session| !session.is_broken())
+}
+
+async fn keep(making: Making, shown: watch::Sender<Option<Session>>, made: Arc<AtomicU64>) {
+    let mut failures: u32 = 0;
+    loop {
+        match make(&making).await {
+            Ok(session) => {
+                made.fetch_add(1, Ordering::Relaxed);
+                tracing::info!(purpose = making.purpose, "connected to redis");
+                failures = 0;
+                shown.send_replace(Some(session.clone()));
+                until_broken(&session).await;
+                shown.send_replace(None);
+                tracing::warn!(purpose = making.purpose, "the connection to redis is of no more use");
+            }
+            Err(error) => {
+                // Said once, and then now and again: it may last for hours.
+                if failures.is_multiple_of(32) {
+                    let error: &dyn std::error::Error = &error;
+                    tracing::warn!(purpose = making.purpose, error, "cannot connect to redis");
+                }
+                failures = failures.saturating_add(1);
+            }
+        }
+        tokio::time::sleep(wait(failures)).await;
+    }
+}
+
+async fn make(making: &Making) -> Result<Session, Error> {
+    let session = Session::connect(&making.client, making.answer_within, making.receiver.clone())
+        .await
+        .map_err(Error::Refuse)?;
+    if let Some(prepare) = &making.prepare {
+        prepare.prepare(&session).await?;
+    }
+    Ok(session)
+}
+
+async fn until_broken(session: &Session) {
+    let ping = redis::cmd("PING").into();
+    loop {
+        tokio::select! {
+            () = session.broken() => return,
+            () = tokio::time::sleep(PROBE_EVERY) => {
+                if session.run(&ping).await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// Exponential, with full jitter, capped. A connection that was lost is made again at once, but for the jitter.
+fn wait(failures: u32) -> Duration {
+    let ceiling = RETRY_MIN.saturating_mul(1 << failures.min(16)).min(RETRY_MAX);
+    let mut bytes = [0; 4];
+    getrandom::fill(&mut bytes).expect("the system's random source answers once the system has started");
+    ceiling.mul_f64(f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX))
+}

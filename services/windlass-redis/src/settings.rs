@@ -1,0 +1,174 @@
+//! Where Redis is, and what a write survives.
+
+use std::path::PathBuf;
+
+use redis::{ConnectionInfo, IntoConnectionInfo as _, ProtocolVersion, TlsCertificates};
+use serde::Deserialize;
+
+/// The `redis` section of a configuration file.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Settings {
+    /// `redis://host:port/db`, or `rediss://` with TLS. It holds no password: it is printed.
+    pub url: String,
+    /// The ACL user; Redis's `default` when absent.
+    #[serde(default)]
+    pub username: Option<String>,
+    /// The file that holds the password; a line feed at its end does not count.
+    #[serde(default)]
+    pub password_file: Option<PathBuf>,
+    /// The certificates, PEM, that the server's must come from; the system's when absent.
+    #[serde(default)]
+    pub ca_file: Option<PathBuf>,
+    /// What an acknowledged write survives.
+    #[serde(default)]
+    pub durability: Durability,
+    /// With `strict`: how many replicas must have a write before it counts.
+    #[serde(default = "one")]
+    pub replicas: u32,
+}
+
+fn one() -> u32 {
+    1
+}
+
+/// What an acknowledged write survives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Durability {
+    /// What Redis itself promises: the last writes may be lost with the primary, and are found again in the storage.
+    #[default]
+    Available,
+    /// The loss of the primary: a write counts when enough replicas have it.
+    Strict,
+}
+
+/// A setting that cannot be; nothing of a password is said.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigureError {
+    /// The URL is not one of Redis's.
+    #[error("store.redis.url must be redis://HOST[:PORT][/DB] or rediss://…")]
+    ParseUrl,
+    /// The URL holds a password.
+    #[error("store.redis.url must not hold a password: put it into passwordFile")]
+    HidePassword,
+    /// A file cannot be read.
+    #[error("store.redis.{field}: the file cannot be read")]
+    ReadFile {
+        /// Which setting names it.
+        field: &'static str,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// No replica could ever be too few.
+    #[error("store.redis.replicas must be from 1 to 16")]
+    CountReplicas,
+    /// The certificates are none.
+    #[error("store.redis.caFile holds no certificate")]
+    ReadCertificates,
+}
+
+/// More replicas than any primary should have.
+const REPLICAS_MAX: u32 = 16;
+
+impl Settings {
+    /// The settings of a server that asks for nothing.
+    #[must_use]
+    pub fn of(url: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            username: None,
+            password_file: None,
+            ca_file: None,
+            durability: Durability::default(),
+            replicas: one(),
+        }
+    }
+
+    /// Checks the settings and reads the files that they name.
+    pub(crate) fn open(&self) -> Result<redis::Client, ConfigureError> {
+        if !(1..=REPLICAS_MAX).contains(&self.replicas) {
+            return Err(ConfigureError::CountReplicas);
+        }
+        let is_redis = self.url.starts_with("redis://") || self.url.starts_with("rediss://");
+        let info: ConnectionInfo = match self.url.as_str().into_connection_info() {
+            Ok(info) if is_redis => info,
+            Ok(_) | Err(_) => return Err(ConfigureError::ParseUrl),
+        };
+        let mut redis = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
+        if redis.password().is_some() {
+            return Err(ConfigureError::HidePassword);
+        }
+        if let Some(username) = &self.username {
+            redis = redis.set_username(username);
+        }
+        if let Some(path) = &self.password_file {
+            let password = std::fs::read_to_string(path).map_err(|source| ConfigureError::ReadFile {
+                field: "passwordFile",
+                source,
+            })?;
+            redis = redis.set_password(password.trim_end_matches(['\r', '\n']));
+        }
+        let info = info.set_redis_settings(redis);
+        match &self.ca_file {
+            None => redis::Client::open(info).map_err(|_| ConfigureError::ParseUrl),
+            Some(path) => {
+                let root_cert = std::fs::read(path).map_err(|source| ConfigureError::ReadFile {
+                    field: "caFile",
+                    source,
+                })?;
+                let certificates = TlsCertificates {
+                    client_tls: None,
+                    root_cert: Some(root_cert),
+                };
+                redis::Client::build_with_tls(info, certificates).map_err(|_| ConfigureError::ReadCertificates)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(settings: &Settings) -> String {
+        settings.open().map(drop).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn settings_that_cannot_be_are_refused_without_saying_a_password() {
+        for url in ["", "localhost", "http://localhost", "unix:///run/redis", "redis://"] {
+            assert!(refusal(&Settings::of(url)).contains("store.redis.url"), "{url:?}");
+        }
+        let told = refusal(&Settings::of("redis://:geheim@localhost"));
+        assert!(told.contains("passwordFile") && !told.contains("geheim"), "{told}");
+        let absent = Settings {
+            password_file: Some("/nonexistent/password".into()),
+            ..Settings::of("redis://localhost")
+        };
+        assert!(refusal(&absent).contains("passwordFile"));
+        let none = Settings {
+            replicas: 0,
+            ..Settings::of("redis://localhost")
+        };
+        assert!(refusal(&none).contains("replicas"));
+    }
+
+    #[test]
+    fn a_password_comes_from_its_file_without_the_line_feed() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "geheim\n").unwrap();
+        let settings = Settings {
+            username: Some("windlass".to_owned()),
+            password_file: Some(file.path().to_owned()),
+            ..Settings::of("redis://localhost:6379/3")
+        };
+        let client = settings.open().unwrap();
+        let info = client.get_connection_info().redis_settings();
+        assert_eq!(
+            (info.username(), info.password(), info.db()),
+            (Some("windlass"), Some("geheim"), 3)
+        );
+    }
+}
