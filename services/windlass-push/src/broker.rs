@@ -92,6 +92,8 @@ pub struct Outgoing {
     pub info: Option<ClientInfo>,
     /// Facts about it beside the data.
     pub tags: BTreeMap<String, String>,
+    /// Whether it may go out as the difference from the publication before it. That one is brought along then.
+    pub delta: bool,
     /// Who publishes twice under one key to one channel within [`IDEMPOTENCY`] publishes once.
     pub idempotency_key: Option<String>,
 }

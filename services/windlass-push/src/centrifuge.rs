@@ -5,6 +5,7 @@
 
 pub mod codec;
 pub mod command;
+pub mod delta;
 pub mod dialect;
 pub mod engine;
 pub mod peer;

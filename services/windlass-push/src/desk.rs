@@ -156,7 +156,7 @@ impl Desk {
                 retention,
             } => Completion::Published(
                 broker
-                    .publish(&channel, outgoing, retention)
+                    .publish(&channel, *outgoing, retention)
                     .await
                     .map_err(Failure::from),
             ),

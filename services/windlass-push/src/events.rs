@@ -13,7 +13,7 @@ pub const HEARTBEAT: Bytes = Bytes::from_static(b":\n\n");
 #[must_use]
 pub fn encode_publication(publication: &Publication) -> Option<Bytes> {
     match publication {
-        Publication::Message(_) | Publication::Joined(_) | Publication::Left(_) => None,
+        Publication::Message { .. } | Publication::Joined(_) | Publication::Left(_) => None,
         Publication::Task(update) => encode(update),
     }
 }

@@ -9,7 +9,6 @@ use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bytes::Bytes;
 use slab::Slab;
 use windlass_task::Tenant;
 
@@ -17,7 +16,7 @@ use crate::channel::{self, ChannelKey};
 use crate::outbox::Outbox;
 use crate::publication::Publication;
 use crate::queue::{Class, Delivery, Put, Slot};
-use crate::variant::Variant;
+use crate::variant::{Forms, Variant};
 
 /// How many shards there are: enough that two cores seldom meet in one, few enough to walk through.
 const SHARDS: usize = 64;
@@ -156,15 +155,15 @@ impl Hub {
         let Some(entry) = lock(self.shard(channel)).get(channel).cloned() else {
             return fanout;
         };
-        let mut frames: [Option<Option<Bytes>>; Variant::COUNT] = Default::default();
+        let mut forms = Forms::of(channel, publication);
         let (class, end) = (publication.class(), publication.end());
         for (_, subscriber) in &lock(&entry.subscribers).list {
             if class == Class::Notice && !subscriber.hears_others {
                 continue;
             }
-            let frame = frames[subscriber.variant.index()]
-                .get_or_insert_with(|| subscriber.variant.encode(channel, publication));
-            let Some(frame) = frame.clone() else { continue };
+            let Some(frame) = forms.frame(subscriber.variant) else {
+                continue;
+            };
             match subscriber.outbox.deliver(Delivery {
                 slot: subscriber.slot,
                 class,

@@ -25,6 +25,7 @@ pub mod emulation;
 pub mod events;
 mod few;
 pub mod file;
+pub mod fossil;
 pub mod grant;
 pub mod heartbeat;
 mod http;

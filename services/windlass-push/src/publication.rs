@@ -15,7 +15,12 @@ use crate::queue::{Class, End};
 #[derive(Debug, Clone, PartialEq)]
 pub enum Publication {
     /// One of a stream.
-    Message(Message),
+    Message {
+        /// The publication.
+        message: Message,
+        /// The data of the one just before it in the stream, where it may go out as the difference from that.
+        before: Option<Payload>,
+    },
     /// The latest value of a task.
     Task(TaskUpdate),
     /// Somebody subscribed.
@@ -42,7 +47,7 @@ impl Publication {
     #[must_use]
     pub fn class(&self) -> Class {
         match self {
-            Self::Message(message) => Class::Stream(message.position),
+            Self::Message { message, .. } => Class::Stream(message.position),
             Self::Task(update) => Class::Latest(update.revision),
             Self::Joined(_) | Self::Left(_) => Class::Notice,
         }
@@ -52,7 +57,7 @@ impl Publication {
     #[must_use]
     pub fn end(&self) -> End {
         match self {
-            Self::Message(_) | Self::Joined(_) | Self::Left(_) => End::Open,
+            Self::Message { .. } | Self::Joined(_) | Self::Left(_) => End::Open,
             Self::Task(update) => match update.standing {
                 Standing::Live(status) if status.is_final() => End::Final,
                 Standing::Live(_) => End::Open,

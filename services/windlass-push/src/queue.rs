@@ -12,11 +12,10 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
-use bytes::Bytes;
-
 use crate::codes::Disconnect;
 use crate::position::StreamPosition;
 use crate::session::Instruction;
+use crate::variant::Frame;
 
 /// What one waiting item costs beyond its frame, in bytes: the item itself, rounded up, so that a flood of tiny
 /// frames cannot take much more memory than the bound says.
@@ -63,7 +62,7 @@ pub struct Delivery {
     /// Whether more may follow.
     pub end: End,
     /// The frame to write, shared with all who get the same.
-    pub frame: Bytes,
+    pub frame: Frame,
 }
 
 /// What the service wants of a connection.

@@ -112,7 +112,7 @@ pub enum Effect {
         /// Where.
         channel: ChannelKey,
         /// What.
-        outgoing: Outgoing,
+        outgoing: Box<Outgoing>,
         /// How long it is remembered.
         retention: Retention,
     },

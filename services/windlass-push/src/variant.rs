@@ -1,11 +1,14 @@
 //! The forms in which a publication goes out. Each is made at most once for all who receive it.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use crate::centrifuge::dialect::Dialect;
-use crate::centrifuge::push;
+use crate::centrifuge::{delta, push};
 use crate::channel::ChannelKey;
-use crate::publication::Publication;
+use crate::fossil;
+use crate::publication::{Message, Publication};
 use crate::socket::frame;
 use crate::{events, plain};
 
@@ -14,6 +17,8 @@ use crate::{events, plain};
 pub enum Variant {
     /// The Centrifuge protocol.
     Centrifuge(Dialect),
+    /// The Centrifuge protocol, with publications as the difference from the one before.
+    Deltas(Dialect),
     /// The plain protocol over WebSocket.
     Plain,
     /// Server-sent events.
@@ -22,26 +27,156 @@ pub enum Variant {
 
 impl Variant {
     /// How many there are.
-    pub const COUNT: usize = Dialect::COUNT + 2;
+    pub const COUNT: usize = 2 * Dialect::COUNT + 2;
 
     /// Its place among them.
     #[must_use]
     pub fn index(self) -> usize {
         match self {
             Self::Centrifuge(dialect) => dialect.index(),
-            Self::Plain => Dialect::COUNT,
-            Self::Events => Dialect::COUNT + 1,
-        }
-    }
-
-    /// The bytes to write for `publication`, ready with everything round them; `None` when it has no such form, as
-    /// data that is not JSON has none in a JSON protocol.
-    #[must_use]
-    pub fn encode(self, channel: &ChannelKey, publication: &Publication) -> Option<Bytes> {
-        match self {
-            Self::Centrifuge(dialect) => dialect.encode(&push::publication(channel.name(), publication)).ok(),
-            Self::Plain => plain::encode_publication(publication).map(|text| frame::text(&text)),
-            Self::Events => events::encode_publication(publication),
+            Self::Deltas(dialect) => Dialect::COUNT + dialect.index(),
+            Self::Plain => 2 * Dialect::COUNT,
+            Self::Events => 2 * Dialect::COUNT + 1,
         }
     }
 }
+
+/// A publication in one form, ready to be written with everything round it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Frame {
+    /// The same for everybody.
+    Whole(Bytes),
+    /// Shorter for those who have the publication before.
+    Next(Arc<Next>),
+}
+
+/// The two frames of a publication that is like the one before.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Next {
+    whole: Bytes,
+    delta: Bytes,
+}
+
+impl Frame {
+    /// One that is shorter, `delta`, for who has the publication before.
+    #[must_use]
+    pub fn next(whole: Bytes, delta: Bytes) -> Self {
+        Self::Next(Arc::new(Next { whole, delta }))
+    }
+
+    /// How many bytes it has at most.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Whole(whole) => whole.len(),
+            Self::Next(next) => next.whole.len(),
+        }
+    }
+
+    /// Whether there is nothing to write.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The bytes for who has not the publication before.
+    #[must_use]
+    pub fn into_whole(self) -> Bytes {
+        match self {
+            Self::Whole(whole) => whole,
+            Self::Next(next) => next.whole.clone(),
+        }
+    }
+
+    /// The bytes for who has it.
+    #[must_use]
+    pub fn into_next(self) -> Bytes {
+        match self {
+            Self::Whole(whole) => whole,
+            Self::Next(next) => next.delta.clone(),
+        }
+    }
+}
+
+impl<B: Into<Bytes>> From<B> for Frame {
+    fn from(whole: B) -> Self {
+        Self::Whole(whole.into())
+    }
+}
+
+/// The forms of one publication.
+#[derive(Debug)]
+pub struct Forms<'a> {
+    channel: &'a ChannelKey,
+    publication: &'a Publication,
+    /// Those that were asked for; a publication need not have a form, as data that is not JSON has none in a JSON
+    /// protocol.
+    made: [Option<Option<Frame>>; Variant::COUNT],
+    /// The difference from the publication before, once it was asked for; the same for all encodings.
+    delta: Option<Option<String>>,
+}
+
+impl<'a> Forms<'a> {
+    /// None of them is made yet.
+    #[must_use]
+    pub fn of(channel: &'a ChannelKey, publication: &'a Publication) -> Self {
+        Self {
+            channel,
+            publication,
+            made: Default::default(),
+            delta: None,
+        }
+    }
+
+    /// The publication in this form; `None` when it has no such form.
+    pub fn frame(&mut self, variant: Variant) -> Option<Frame> {
+        if self.made[variant.index()].is_none() {
+            self.made[variant.index()] = Some(self.make(variant));
+        }
+        self.made[variant.index()].clone().flatten()
+    }
+
+    fn make(&mut self, variant: Variant) -> Option<Frame> {
+        let Self {
+            channel, publication, ..
+        } = *self;
+        match (variant, publication) {
+            (Variant::Deltas(dialect), Publication::Message { message, .. }) => self.make_next(dialect, message),
+            (Variant::Centrifuge(dialect) | Variant::Deltas(dialect), publication) => {
+                let push = push::publication(channel.name(), publication);
+                dialect.encode(&push).ok().map(Frame::Whole)
+            }
+            (Variant::Plain, publication) => {
+                plain::encode_publication(publication).map(|text| Frame::Whole(frame::text(&text)))
+            }
+            (Variant::Events, publication) => events::encode_publication(publication).map(Frame::Whole),
+        }
+    }
+
+    fn make_next(&mut self, dialect: Dialect, message: &Message) -> Option<Frame> {
+        let shown = push::of_message(message);
+        let encode = |shown| dialect.encode(&push::shown(self.channel.name(), shown)).ok();
+        let whole = encode(delta::whole(shown.clone(), dialect.codec))?;
+        let difference = self.delta.get_or_insert_with(|| difference(self.publication));
+        let Some(difference) = difference else {
+            return Some(Frame::Whole(whole));
+        };
+        let delta = encode(delta::next(shown, difference, dialect.codec))?;
+        Some(Frame::next(whole, delta))
+    }
+}
+
+/// The difference of a publication's data from that of the one before, if it is known and worth it.
+fn difference(publication: &Publication) -> Option<String> {
+    let Publication::Message {
+        message,
+        before: Some(before),
+    } = publication
+    else {
+        return None;
+    };
+    fossil::diff(before.text()?, message.data.text()?)
+}
+
+#[cfg(test)]
+mod tests;

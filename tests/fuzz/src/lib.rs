@@ -32,6 +32,7 @@ pub const TARGETS: &[Target] = &[
     ("centrifuge", push::centrifuge),
     ("centrifuge-protobuf", push::centrifuge_protobuf),
     ("plain", push::plain),
+    ("delta", push::delta),
 ];
 
 /// The target of this name.

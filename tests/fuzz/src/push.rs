@@ -9,6 +9,7 @@ use windlass_push::centrifuge::peer::Peer;
 use windlass_push::centrifuge::session::Centrifuge;
 use windlass_push::client::{ClientId, Identity};
 use windlass_push::codes::REASON_BYTES_MAX;
+use windlass_push::fossil;
 use windlass_push::plain::Plain;
 use windlass_push::session::{Action, Completion, Effect, Failure, Session, Start};
 use windlass_push::socket::{Message, Reader, Violation};
@@ -56,6 +57,21 @@ pub(crate) fn centrifuge_protobuf(data: &[u8]) {
 
 pub(crate) fn plain(data: &[u8]) {
     converse(data, |settings, now| Plain::new(settings, now, 0.5), text);
+}
+
+/// What comes before the first line feed and what comes after it: texts that one is the delta of, and bytes that claim
+/// to be one.
+pub(crate) fn delta(data: &[u8]) {
+    let end = data.iter().position(|byte| *byte == b'\n').unwrap_or(data.len());
+    let (before, after) = data.split_at(end);
+    let after = after.strip_prefix(b"\n").unwrap_or_default();
+    let _ = fossil::apply(before, after);
+    let (before, after) = (String::from_utf8_lossy(before), String::from_utf8_lossy(after));
+    if let Some(delta) = fossil::diff(&before, &after) {
+        assert!(delta.len() < after.len());
+        let made = fossil::apply(before.as_bytes(), delta.as_bytes());
+        assert_eq!(made.as_deref(), Ok(after.as_bytes()));
+    }
 }
 
 fn text(bytes: &[u8]) -> Message {

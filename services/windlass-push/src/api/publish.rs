@@ -47,6 +47,7 @@ struct Content {
     tags: BTreeMap<String, String>,
     skip_history: bool,
     idempotency_key: Option<String>,
+    delta: bool,
 }
 
 impl Content {
@@ -56,6 +57,7 @@ impl Content {
         tags: BTreeMap<String, String>,
         skip_history: bool,
         idempotency_key: String,
+        delta: bool,
         version: u64,
     ) -> Result<Self, Error> {
         let data = if data.is_empty() {
@@ -74,6 +76,7 @@ impl Content {
             tags,
             skip_history,
             idempotency_key: (!idempotency_key.is_empty()).then_some(idempotency_key),
+            delta,
         })
     }
 }
@@ -86,6 +89,7 @@ impl Api {
             request.tags,
             request.skip_history,
             request.idempotency_key,
+            request.delta,
             request.version,
         )?;
         self.publish_to(&request.channel, &content).await
@@ -98,6 +102,7 @@ impl Api {
             request.tags,
             request.skip_history,
             request.idempotency_key,
+            request.delta,
             request.version,
         )?;
         if request.channels.is_empty() {
@@ -130,6 +135,7 @@ impl Api {
             data: content.data.clone(),
             info: None,
             tags: content.tags.clone(),
+            delta: content.delta || options.delta_publish,
             idempotency_key: content.idempotency_key.clone(),
         };
         let position = self.push.broker().publish(&channel, outgoing, retention).await?;

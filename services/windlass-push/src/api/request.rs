@@ -18,6 +18,7 @@ pub(super) struct Publish {
     pub(super) skip_history: bool,
     pub(super) tags: BTreeMap<String, String>,
     pub(super) idempotency_key: String,
+    pub(super) delta: bool,
     pub(super) version: u64,
 }
 
@@ -30,6 +31,7 @@ pub(super) struct Broadcast {
     pub(super) skip_history: bool,
     pub(super) tags: BTreeMap<String, String>,
     pub(super) idempotency_key: String,
+    pub(super) delta: bool,
     pub(super) version: u64,
 }
 

@@ -20,6 +20,7 @@ use super::{Announcement, Broker, Error, History, NodeId, Outgoing, PresenceCoun
 use crate::channel::ChannelKey;
 use crate::client::{ClientId, ClientInfo};
 use crate::few;
+use crate::payload::Payload;
 use crate::position::StreamPosition;
 use crate::publication::{Message, Publication};
 use repeats::Repeats;
@@ -120,20 +121,21 @@ impl Network {
                 tags: stream::shared(outgoing.tags),
                 position: None,
             };
-            self.bring(channel, message);
+            self.bring(channel, message, None);
             return None;
         }
         // Brought while the stream is held: so publications reach everybody in the order of their offsets.
         self.streams.with(channel, now, |stream| {
+            let before = outgoing.delta.then(|| stream.last(now)).flatten();
             let message = stream.append(outgoing, retention, now);
             let position = message.position;
-            self.bring(channel, message);
+            self.bring(channel, message, before);
             position
         })
     }
 
-    fn bring(&self, channel: &ChannelKey, message: Message) {
-        self.bring_all(channel, &Publication::Message(message));
+    fn bring(&self, channel: &ChannelKey, message: Message, before: Option<Payload>) {
+        self.bring_all(channel, &Publication::Message { message, before });
     }
 
     fn bring_all(&self, channel: &ChannelKey, publication: &Publication) {

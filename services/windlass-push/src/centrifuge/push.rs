@@ -26,7 +26,7 @@ pub struct TaskProgress<'a> {
 pub fn publication(channel: &str, publication: &Publication) -> Reply {
     let channel = channel.to_owned();
     Reply::Push(match publication {
-        Publication::Message(message) => Push::Publication {
+        Publication::Message { message, .. } => Push::Publication {
             channel,
             publication: of_message(message),
         },
@@ -49,6 +49,15 @@ pub fn publication(channel: &str, publication: &Publication) -> Reply {
             channel,
             info: info.clone(),
         },
+    })
+}
+
+/// The push of something that is shown as a publication of a channel.
+#[must_use]
+pub fn shown(channel: &str, publication: Shown) -> Reply {
+    Reply::Push(Push::Publication {
+        channel: channel.to_owned(),
+        publication,
     })
 }
 

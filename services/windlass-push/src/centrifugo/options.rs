@@ -36,6 +36,7 @@ enum Shape {
     Count,
     Switch,
     Text,
+    Texts,
 }
 
 const fn to(path: &'static str, shape: Shape) -> Fate {
@@ -135,7 +136,7 @@ const fn channel(path: &'static str, shape: Shape) -> Place {
 }
 
 /// [`ChannelOptions`](crate::config::ChannelOptions), by name.
-const CHANNEL_OPTIONS: [Place; 24] = [
+const CHANNEL_OPTIONS: [Place; 26] = [
     channel("allow_subscribe_for_client", Shape::Switch),
     channel("allow_subscribe_for_anonymous", Shape::Switch),
     channel("allow_publish_for_client", Shape::Switch),
@@ -157,6 +158,8 @@ const CHANNEL_OPTIONS: [Place; 24] = [
     channel("force_recovery", Shape::Switch),
     channel("allow_recovery", Shape::Switch),
     channel("force_recovery_mode", Shape::Text),
+    channel("allowed_delta_types", Shape::Texts),
+    channel("delta_publish", Shape::Switch),
     channel("allow_user_limited_channels", Shape::Switch),
     channel("channel_regex", Shape::Text),
     channel("publication_data_format", Shape::Text),
@@ -188,5 +191,9 @@ pub(super) fn convert(option: &str, place: Place, value: &Value) -> Result<Value
         Shape::Switch => Err(wrong(option, "true or false")),
         Shape::Text if value.is_string() => Ok(value.clone()),
         Shape::Text => Err(wrong(option, "a text")),
+        Shape::Texts => match value.as_array() {
+            Some(list) if list.iter().all(Value::is_string) => Ok(value.clone()),
+            Some(_) | None => Err(wrong(option, "a list of texts")),
+        },
     }
 }

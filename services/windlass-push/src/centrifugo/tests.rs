@@ -188,6 +188,7 @@ fn every_option_of_channels_that_is_taken_is_one_of_ours() {
             "history_ttl" => json!("1s"),
             "force_recovery_mode" => json!("cache"),
             "channel_regex" => json!("^a$"),
+            "allowed_delta_types" => json!(["fossil"]),
             "publication_data_format" => json!("json_object"),
             _ => json!(true),
         };

@@ -67,6 +67,10 @@ pub struct ChannelOptions {
     pub allow_recovery: bool,
     /// What it is to recover: everything that was missed, or the latest publication only.
     pub force_recovery_mode: RecoveryMode,
+    /// In which ways subscribers may have publications as the difference from the one before.
+    pub allowed_delta_types: Vec<DeltaType>,
+    /// Publications go out so to those who asked for it, also where the publisher does not say so.
+    pub delta_publish: bool,
     /// Names with a list of users, as `inbox#ann,bob`, are for these users.
     pub allow_user_limited_channels: bool,
     /// What the name, less the namespace, must match.
@@ -85,6 +89,24 @@ pub enum RecoveryMode {
     Stream,
     /// The latest publication.
     Cache,
+}
+
+/// How the difference of one publication from another is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DeltaType {
+    /// As [`fossil`](crate::fossil) has it.
+    Fossil,
+}
+
+impl DeltaType {
+    /// What clients call it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Fossil => "fossil",
+        }
+    }
 }
 
 /// What a publication's data must be.

@@ -32,7 +32,7 @@ impl Session for Open {
     fn complete(&mut self, _: Completion, _: std::time::Instant) {}
 
     fn deliver(&mut self, delivery: Delivery) {
-        self.actions.push_back(Action::Write(delivery.frame));
+        self.actions.push_back(Action::Write(delivery.frame.into_whole()));
     }
 
     fn overflow(&mut self, _: Slot) {}
@@ -94,7 +94,7 @@ fn value(slot: u32, size: usize) -> Delivery {
         slot: Slot(slot),
         class: Class::Latest(1),
         end: End::Open,
-        frame,
+        frame: frame.into(),
     }
 }
 

@@ -141,7 +141,7 @@ impl Stream {
                     {
                         self.revision = revision;
                         self.ended = delivery.end != End::Open;
-                        self.ready.push_back(delivery.frame);
+                        self.ready.push_back(delivery.frame.into_whole());
                     }
                 }
             }

@@ -1,3 +1,5 @@
+use bytes::Bytes;
+
 use super::*;
 use crate::centrifuge::codec::Codec;
 use crate::centrifuge::dialect::Dialect;
@@ -24,12 +26,13 @@ fn publication(offset: u64) -> Publication {
         offset,
         epoch: StreamEpoch(1),
     });
-    Publication::Message(Message {
+    let message = Message {
         data: Payload::of(&offset).unwrap(),
         info: None,
         tags: Default::default(),
         position,
-    })
+    };
+    Publication::Message { message, before: None }
 }
 
 fn hub() -> (Arc<Hub>, Arc<Left>) {
@@ -39,7 +42,7 @@ fn hub() -> (Arc<Hub>, Arc<Left>) {
 
 fn frames(outbox: &Outbox) -> Vec<Bytes> {
     let frame = |item| match item {
-        Item::Delivery(delivery) => delivery.frame,
+        Item::Delivery(delivery) => delivery.frame.into_whole(),
         other => panic!("{other:?}"),
     };
     std::iter::from_fn(|| outbox.take()).map(frame).collect()

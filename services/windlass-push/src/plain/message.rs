@@ -254,7 +254,7 @@ pub fn encode_publication(publication: &Publication) -> Option<Vec<u8>> {
     match publication {
         // What travels to a user is written by its sender's server as it is sent down.
         Publication::Joined(_) | Publication::Left(_) => None,
-        Publication::Message(message) => Some(message.data.bytes().to_vec()),
+        Publication::Message { message, .. } => Some(message.data.bytes().to_vec()),
         Publication::Task(update) => {
             let id = &update.key.id;
             let code = match update.standing {

@@ -161,7 +161,7 @@ impl Plain {
         };
         self.wait_for(Effect::Publish {
             channel,
-            outgoing,
+            outgoing: Box::new(outgoing),
             retention: Retention::NONE,
         });
         Ok(())
@@ -281,7 +281,7 @@ impl Session for Plain {
 
     fn deliver(&mut self, delivery: Delivery) {
         if delivery.slot == LETTERS {
-            self.actions.push_back(Action::Write(delivery.frame));
+            self.actions.push_back(Action::Write(delivery.frame.into_whole()));
         } else {
             self.deliver_value(delivery);
         }

@@ -154,7 +154,7 @@ impl Plain {
             Seen::Revision(seen) if *seen >= revision => {}
             Seen::Revision(seen) => {
                 *seen = revision;
-                self.actions.push_back(Action::Write(delivery.frame));
+                self.actions.push_back(Action::Write(delivery.frame.into_whole()));
                 if delivery.end == End::Gone {
                     self.tasks.remove(delivery.slot);
                     self.effect(Effect::Unsubscribe { slot: delivery.slot });

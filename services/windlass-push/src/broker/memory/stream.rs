@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::broker::{History, Outgoing, Range, Retention};
+use crate::payload::Payload;
 use crate::position::{StreamEpoch, StreamPosition};
 use crate::publication::Message;
 
@@ -63,6 +64,12 @@ impl Stream {
         self.forgets = now + retention.ttl;
         self.touched = now;
         message
+    }
+
+    /// The data of the last publication, if it is remembered.
+    pub(super) fn last(&mut self, now: Instant) -> Option<Payload> {
+        self.forget(now);
+        self.messages.back().map(|message| message.data.clone())
     }
 
     /// Reads a part of it.

@@ -172,7 +172,7 @@ async fn only_nodes_that_want_a_channel_are_brought_it_in_order() {
         .iter()
         .map(|(name, publication)| {
             assert_eq!(name, &channel("a"));
-            let Publication::Message(message) = publication else {
+            let Publication::Message { message, .. } = publication else {
                 panic!("{publication:?}")
             };
             message.position.unwrap().offset
@@ -288,7 +288,7 @@ async fn publishers_on_many_threads_give_one_order() {
     }
     let brought = lock(&noted.publications);
     let offsets = brought.iter().map(|(_, publication)| match publication {
-        Publication::Message(message) => message.position.unwrap().offset,
+        Publication::Message { message, .. } => message.position.unwrap().offset,
         other => panic!("no message but {other:?}"),
     });
     assert!(offsets.eq(1..=800));

@@ -55,11 +55,12 @@ impl Engine {
         info.chan_info = subscription.map_or_else(Payload::default, |subscription| subscription.info.clone());
         Ok(Effect::Publish {
             channel: ChannelKey::new(&principal.tenant, &request.channel),
-            outgoing: Outgoing {
+            outgoing: Box::new(Outgoing {
                 data,
                 info: Some(info),
+                delta: options.delta_publish,
                 ..Outgoing::default()
-            },
+            }),
             retention: options.retention(),
         })
     }

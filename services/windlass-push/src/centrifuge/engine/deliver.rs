@@ -30,7 +30,8 @@ impl Engine {
             Verdict::Skip => {}
             Verdict::Gap => self.end(delivery.slot, UnsubscribeCode::InsufficientState),
             Verdict::Forward => {
-                self.outputs.push_back(Output::Forward(delivery.frame));
+                let frame = subscription.deltas.choose(delivery.frame, delivery.class);
+                self.outputs.push_back(Output::Forward(frame));
                 // The frame said so to the client.
                 if delivery.end == End::Gone {
                     self.subscriptions.remove(delivery.slot);

@@ -6,20 +6,21 @@ use std::time::Instant;
 use windlass_serve::auth::TokenError;
 use windlass_task::{Right, TaskKey};
 
-use super::subscriptions::{Held, Maker, Progress};
+use super::subscriptions::{Deltas, Held, Maker, Progress};
 use super::terms::{Reads, Terms};
 use super::{Awaiting, Engine, Output, error_of, expiry};
 use crate::broker::{History, Range};
 use crate::centrifuge::command::SubscribeRequest;
-use crate::centrifuge::push;
 use crate::centrifuge::recovery::{Known, recover, recover_latest};
-use crate::centrifuge::reply::{Outcome, Push, Reply, SubscribeResult};
+use crate::centrifuge::reply::{Outcome, Publication, Push, Reply, SubscribeResult};
+use crate::centrifuge::{delta, push};
 use crate::channel::{ChannelKey, Kind};
 use crate::codes::{Disconnect, ErrorCode, UnsubscribeCode};
 use crate::config::ChannelOptions;
 use crate::config::channels::{is_private, users};
 use crate::grant::{Grant, SubscriptionToken};
 use crate::position::names_epoch;
+use crate::publication::Message;
 use crate::queue::Slot;
 use crate::session::{Effect, Failure, Note, Source, Start, Subscribe, TaskValue};
 use crate::variant::Variant;
@@ -211,7 +212,11 @@ impl Engine {
         self.effect(Effect::Subscribe(Box::new(Subscribe {
             slot,
             channel,
-            variant: Variant::Centrifuge(self.peer.dialect),
+            variant: if terms.deltas {
+                Variant::Deltas(self.peer.dialect)
+            } else {
+                Variant::Centrifuge(self.peer.dialect)
+            },
             source,
             info,
             presence: terms.presence,
@@ -239,6 +244,9 @@ impl Engine {
             self.subscriptions.remove(slot);
             self.effect(Effect::Unsubscribe { slot });
             return self.refuse(id, ErrorCode::UnrecoverablePosition);
+        }
+        if let Some(subscription) = self.subscriptions.get_mut(slot) {
+            subscription.deltas = Deltas::starting(&result);
         }
         self.done(id, Outcome::Subscribe(result));
         self.go_live(slot, progress);
@@ -274,7 +282,7 @@ impl Engine {
         });
         let (offset, publications, recovered) = match recovered {
             // The client goes on from where it was by the publications themselves.
-            Some((offset, missed)) => (offset, missed.iter().map(push::of_message).collect(), true),
+            Some((offset, missed)) => (offset, self.shown(&missed, terms), true),
             None => (top.offset, Vec::new(), false),
         };
         let result = SubscribeResult {
@@ -286,6 +294,21 @@ impl Engine {
             ..described(terms)
         };
         (result, Progress::Stream(top))
+    }
+
+    /// What was missed. All of it goes out whole, whatever the terms: to make deltas for each of those who come back at
+    /// once would cost more than it saves.
+    fn shown(&self, missed: &[Message], terms: &Terms) -> Vec<Publication> {
+        let codec = self.peer.dialect.codec;
+        let shown = |message| {
+            let shown = push::of_message(message);
+            if terms.deltas {
+                delta::whole(shown, codec)
+            } else {
+                shown
+            }
+        };
+        missed.iter().map(shown).collect()
     }
 
     /// The reply is out: what was held follows, as far as the reply does not contain it.
@@ -364,6 +387,7 @@ fn described(terms: &Terms) -> SubscribeResult {
         recoverable: terms.recoverable,
         positioned: terms.positioned,
         data: terms.data.clone(),
+        delta: terms.deltas,
         ..SubscribeResult::default()
     }
 }

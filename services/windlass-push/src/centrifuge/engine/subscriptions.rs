@@ -2,12 +2,16 @@
 
 use std::time::Instant;
 
+use bytes::Bytes;
+
+use crate::centrifuge::reply::SubscribeResult;
 use crate::channel::ChannelKey;
 use crate::codes::UnsubscribeCode;
 use crate::few;
 use crate::payload::Payload;
 use crate::position::StreamPosition;
-use crate::queue::{Delivery, Slot};
+use crate::queue::{Class, Delivery, Slot};
+use crate::variant::Frame;
 
 /// The subscriptions, in the order in which they were made: few, and most connections have one.
 #[derive(Debug, Default)]
@@ -23,6 +27,7 @@ pub(super) struct Subscription {
     pub(super) channel: ChannelKey,
     pub(super) progress: Progress,
     pub(super) maker: Maker,
+    pub(super) deltas: Deltas,
     /// When it ends unless it is refreshed.
     pub(super) ends: Option<Instant>,
     /// What others see of the user in this channel.
@@ -49,6 +54,47 @@ pub(super) enum Maker {
     Client,
     /// The server, without being asked.
     Server,
+}
+
+/// Whether publications go out as the difference from the one before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Deltas {
+    /// They do not.
+    Off,
+    /// The next one goes out whole: the client has not the one before.
+    Whole,
+    /// The client has the last one.
+    On,
+}
+
+impl Deltas {
+    /// What the client has once it is told of a subscription's beginning.
+    pub(super) fn starting(result: &SubscribeResult) -> Self {
+        match (result.delta, result.publications.is_empty()) {
+            (false, _) => Self::Off,
+            // It may have the last one from an earlier subscription, and it may not.
+            (true, true) => Self::Whole,
+            (true, false) => Self::On,
+        }
+    }
+
+    /// What goes out of a publication, in the order of the stream.
+    pub(super) fn choose(&mut self, frame: Frame, class: Class) -> Bytes {
+        let before = *self;
+        match class {
+            Class::Stream(Some(_)) if before != Self::Off => *self = Self::On,
+            // It is in no history: the next one is the difference from something else.
+            Class::Stream(None) if before != Self::Off => {
+                *self = Self::Whole;
+                return frame.into_whole();
+            }
+            Class::Stream(_) | Class::Latest(_) | Class::Notice => {}
+        }
+        match before {
+            Self::On => frame.into_next(),
+            Self::Off | Self::Whole => frame.into_whole(),
+        }
+    }
 }
 
 /// How far a subscription is.
@@ -103,6 +149,7 @@ impl Subscriptions {
             channel,
             progress: Progress::Starting(Held::default()),
             maker,
+            deltas: Deltas::Off,
             ends,
             info,
             stopped: None,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::centrifuge::command::SubscribeRequest;
 use crate::config::ChannelOptions;
-use crate::config::channels::RecoveryMode;
+use crate::config::channels::{DeltaType, RecoveryMode};
 use crate::grant::{Flag, Grant};
 use crate::payload::Payload;
 
@@ -23,6 +23,8 @@ pub(super) struct Terms {
     pub(super) recoverable: bool,
     /// What it missed is the latest publication only.
     pub(super) cache: bool,
+    /// Publications may come as the difference from the one before.
+    pub(super) deltas: bool,
     /// How long it is good for.
     pub(super) expires_in: Option<Duration>,
     /// What others see of the user in this channel.
@@ -46,6 +48,9 @@ impl Terms {
         terms.positioned |= kept && request.positioned && (options.allow_positioning || reads.history);
         terms.recoverable |= kept && request.recoverable && (options.allow_recovery || reads.history);
         terms.positioned |= terms.recoverable;
+        // Who is not watched for gaps may lack the publication that the next one is the difference from.
+        let known = |kind: &DeltaType| kind.name() == request.delta;
+        terms.deltas = terms.positioned && options.allowed_delta_types.iter().any(known);
         terms.hears_others |= request.join_leave && options.join_leave && reads.presence;
         terms
     }
@@ -68,6 +73,7 @@ impl Terms {
             positioned: kept && (recoverable || chosen(options.force_positioning, overrides.force_positioning)),
             recoverable,
             cache: options.force_recovery_mode == RecoveryMode::Cache,
+            deltas: false,
             expires_in,
             info,
             data,

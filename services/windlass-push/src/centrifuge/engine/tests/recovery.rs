@@ -8,7 +8,10 @@ use windlass_task::{Status, TaskUpdate, UnixMillis};
 
 use super::*;
 use crate::centrifuge::reply::SubscribeResult;
+use crate::config::channels::DeltaType;
+use crate::config::{ChannelOptions, Channels};
 use crate::session::TaskValue;
+use crate::variant::{Frame, Variant};
 
 fn start(bench: &mut Bench, request: &str, start: Result<Start, Failure>) -> Vec<String> {
     bench.say(&format!(r#"{{"id":2,"subscribe":{request}}}"#));
@@ -221,6 +224,97 @@ fn a_tasks_values_never_go_back_and_a_task_that_is_gone_ends_its_subscription() 
     assert_eq!(bench.heard(), ["frame 16", "effect"]);
     bench.engine.deliver(value(slot, 17, End::Open));
     assert!(bench.heard().is_empty());
+}
+
+/// A publication that may go out as the difference from the one before.
+fn next(slot: Slot, offset: Option<u64>) -> Delivery {
+    let class = Class::Stream(offset.map(|offset| StreamPosition { offset, epoch: EPOCH }));
+    let (whole, delta) = (Bytes::from_static(b"whole"), Bytes::from_static(b"delta"));
+    Delivery {
+        class,
+        frame: Frame::next(whole, delta),
+        ..delivery(slot, 0)
+    }
+}
+
+fn takes_deltas(settings: &mut Settings) {
+    let options = ChannelOptions {
+        allowed_delta_types: vec![DeltaType::Fossil],
+        ..ChannelOptions::open()
+    };
+    settings.channels = Channels::all(options);
+}
+
+#[test]
+fn a_delta_goes_to_who_has_the_publication_before_it() {
+    let mut bench = Bench::connected_as(Rights::ALL, None, takes_deltas);
+    bench.say(r#"{"id":2,"subscribe":{"channel":"a","delta":"fossil"}}"#);
+    let subscribe = subscription(bench.take());
+    assert!(matches!(subscribe.variant, Variant::Deltas(_)));
+    let slot = subscribe.slot;
+    // The client is told of offset 5 as the top, but has not got it.
+    bench.engine.deliver(next(slot, Some(5)));
+    bench.complete(Completion::Subscribed {
+        slot,
+        start: Ok(Start::History(history(0..0, 5))),
+    });
+    assert!(bench.heard()[0].ends_with(r#""positioned":true,"delta":true}}"#));
+    for offset in [Some(6), Some(7), None, Some(8), Some(9)] {
+        bench.engine.deliver(next(slot, offset));
+    }
+    // What is in no history is not what the next one is the difference from, but the client would take it for that.
+    let expected = [
+        "frame whole",
+        "frame delta",
+        "frame whole",
+        "frame whole",
+        "frame delta",
+    ];
+    assert_eq!(bench.heard(), expected);
+}
+
+#[test]
+fn what_was_missed_comes_whole_and_the_next_is_a_delta() {
+    let mut bench = Bench::connected_as(Rights::ALL, None, takes_deltas);
+    let request = r#"{"channel":"a","delta":"fossil","recover":true,"epoch":"7","offset":3}"#;
+    let heard = start(&mut bench, request, Ok(Start::History(history(4..6, 5))));
+    assert!(
+        heard[1].contains(r#""publications":[{"data":"4","offset":4},{"data":"5","offset":5}]"#),
+        "{heard:?}"
+    );
+    bench.engine.deliver(next(Slot(0), Some(6)));
+    assert_eq!(bench.heard(), ["frame delta"]);
+    // Who missed nothing may have lost what it had.
+    let mut bench = Bench::connected_as(Rights::ALL, None, takes_deltas);
+    start(&mut bench, request, Ok(Start::History(history(0..0, 3))));
+    bench.engine.deliver(next(Slot(0), Some(4)));
+    assert_eq!(bench.heard(), ["frame whole"]);
+}
+
+#[test]
+fn nobody_gets_deltas_who_did_not_ask_or_may_not() {
+    let plain = |settings: &mut Settings| settings.channels = Channels::all(ChannelOptions::open());
+    let unwatched = |settings: &mut Settings| {
+        let options = ChannelOptions {
+            allow_subscribe_for_client: true,
+            allowed_delta_types: vec![DeltaType::Fossil],
+            ..ChannelOptions::default()
+        };
+        settings.channels = Channels::all(options);
+    };
+    for (settings, request) in [
+        (takes_deltas as fn(&mut Settings), r#"{"channel":"a"}"#),
+        (takes_deltas, r#"{"channel":"a","delta":"tomorrow"}"#),
+        (plain, r#"{"channel":"a","delta":"fossil"}"#),
+        (unwatched, r#"{"channel":"a","delta":"fossil"}"#),
+    ] {
+        let mut bench = Bench::connected_as(Rights::ALL, None, settings);
+        bench.say(&format!(r#"{{"id":2,"subscribe":{request}}}"#));
+        assert!(
+            matches!(subscription(bench.take()).variant, Variant::Centrifuge(_)),
+            "{request}"
+        );
+    }
 }
 
 /// What happens to a channel and one of its clients.
