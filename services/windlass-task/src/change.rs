@@ -64,6 +64,10 @@ pub enum Change {
     },
     /// The whole must have these digests, a `Repr-Digest` field value.
     DemandDigest(String),
+    /// The upload that the same commit accepts can be read only after its release.
+    Quarantine,
+    /// It was looked at and found harmless.
+    Release,
     /// How the verdict that follows in the same commit is told.
     Answer(Box<Answer>),
 }
@@ -120,6 +124,9 @@ pub enum Refusal {
     /// Another digest is demanded already, or the verdict is given.
     #[error("another digest is demanded already")]
     Digest,
+    /// It is in no quarantine.
+    #[error("it is in no quarantine")]
+    Quarantine,
     /// It has not expired.
     #[error("it has not expired")]
     NotExpired,
@@ -300,6 +307,21 @@ impl Draft {
                     return Err(Refusal::Verdict);
                 }
                 record.answer = Some(answer.clone());
+            }
+            Change::Quarantine => {
+                let record = self.record()?;
+                if record.finish != Finish::VerdictPending {
+                    return Err(Refusal::Verdict);
+                }
+                record.quarantined = true;
+            }
+            Change::Release => {
+                let record = self.record()?;
+                if record.status != Status::Completed || !record.quarantined {
+                    return Err(Refusal::Quarantine);
+                }
+                record.quarantined = false;
+                self.kinds.push(EventType::Released);
             }
             Change::Pause => self.step(Trigger::Pause)?,
             Change::Resume => self.step(Trigger::Resume)?,

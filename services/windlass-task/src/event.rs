@@ -31,6 +31,9 @@ pub enum EventType {
     /// Every byte is stored and accepted.
     #[serde(rename = "dev.windlass.task.completed")]
     Completed,
+    /// What was completed has left its quarantine.
+    #[serde(rename = "dev.windlass.task.released")]
+    Released,
     /// It will never complete.
     #[serde(rename = "dev.windlass.task.failed")]
     Failed,
@@ -52,6 +55,7 @@ impl EventType {
         match self {
             Self::Created => "dev.windlass.task.created",
             Self::Completed => "dev.windlass.task.completed",
+            Self::Released => "dev.windlass.task.released",
             Self::Failed => "dev.windlass.task.failed",
             Self::Terminated => "dev.windlass.task.terminated",
             Self::Expired => "dev.windlass.task.expired",

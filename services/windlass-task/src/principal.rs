@@ -43,6 +43,8 @@ pub enum Right {
     Watch = 2,
     /// Publish to channels.
     Publish = 4,
+    /// Read its tenant's uploads that are in quarantine, release them or end them: a scanner's right.
+    Release = 8,
 }
 
 /// A set of [`Right`]s.
@@ -53,7 +55,7 @@ impl Rights {
     /// None.
     pub const NONE: Self = Self(0);
     /// Every right there is.
-    pub const ALL: Self = Self(Right::Upload as u8 | Right::Watch as u8 | Right::Publish as u8);
+    pub const ALL: Self = Self(Right::Upload as u8 | Right::Watch as u8 | Right::Publish as u8 | Right::Release as u8);
     /// What a token gives that lists no rights: upload and watch.
     pub const DEFAULT: Self = Self(Right::Upload as u8 | Right::Watch as u8);
 

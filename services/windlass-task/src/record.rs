@@ -208,6 +208,9 @@ pub struct Record {
     /// The digests that the whole must have, as a `Repr-Digest` field value (RFC 9530).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<String>,
+    /// Whether it can be read only by who may release it; from its completion to its release.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub quarantined: bool,
     /// Other names under which it is found.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub aliases: Vec<Alias>,
@@ -275,6 +278,7 @@ impl Record {
             write_key: creation.write_key,
             concat: creation.concat,
             digest: creation.digest,
+            quarantined: false,
             aliases: creation.aliases,
             revision: 0,
             sequence: 0,

@@ -21,6 +21,7 @@ use windlass_task::{Commit, Entry, Expected, Finish, Outcome, Record, Status, Un
 pub(crate) use self::body::{Check, Piece};
 
 use self::body::Reader;
+use crate::content::{self, HEAD_BYTES};
 use crate::error::Error;
 use crate::holder::{Hold, Release};
 use crate::hooks::{Asked, Receiving, Turn};
@@ -53,6 +54,8 @@ pub(crate) struct Session {
     waiting: bool,
     /// Who tells the client of offsets, where that was asked for and may be.
     interims: Option<Interims>,
+    /// The upload's first bytes, until they are enough to be looked at; `None` where nobody looks at them.
+    head: Option<Vec<u8>>,
     /// Bytes taken since the last checkpoint, and when the first of them came.
     unsaved: u64,
     due: Option<Instant>,
@@ -99,7 +102,9 @@ impl Session {
         record: Record,
     ) -> Result<Self, Error> {
         let writer = upload.storage().open(&record).await?;
+        let looked_at = record.received == 0 && upload.config.content.are_there();
         Ok(Self {
+            head: looked_at.then(Vec::new),
             upload,
             hold,
             recorded: expected != Expected::Absent,
@@ -146,6 +151,10 @@ impl Session {
             Err(error @ Error::Reject(_)) => Err(error),
             // The writer is broken, or there is nothing left to write to: saving would fail too.
             Err(error @ (Error::UseStorage(_) | Error::UseStore(_) | Error::ReachUpload { .. })) => Err(error),
+            Err(Error::TakeContent { found }) => {
+                self.fail(content::refusal(found)).await?;
+                Err(Error::TakeContent { found })
+            }
             Err(Error::StopByHook { answer }) => {
                 self.invalidate().await?;
                 Err(Error::StopByHook { answer })
@@ -302,6 +311,7 @@ impl Session {
 
     /// Takes bytes that follow; with `saving`, a checkpoint may fall here.
     async fn push(&mut self, piece: Bytes, saving: bool) -> Result<(), Error> {
+        self.look_at(&piece)?;
         self.unsaved += piece.len() as u64;
         self.writer.write(piece).await?;
         if !saving {
@@ -314,6 +324,19 @@ impl Session {
             self.save().await?;
         }
         Ok(())
+    }
+
+    /// Refuses content that is not taken as soon as it shows what it is; what is shorter is looked at with the verdict.
+    fn look_at(&mut self, piece: &[u8]) -> Result<(), Error> {
+        let Some(head) = &mut self.head else { return Ok(()) };
+        let missing = HEAD_BYTES - head.len();
+        head.extend_from_slice(&piece[..piece.len().min(missing)]);
+        if head.len() < HEAD_BYTES {
+            return Ok(());
+        }
+        let found = self.upload.config.content.unwanted(head);
+        self.head = None;
+        found.map_or(Ok(()), |found| Err(Error::TakeContent { found }))
     }
 
     /// Makes a deferred length known: it is what has been taken. That finishes the upload.

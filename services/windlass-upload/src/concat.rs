@@ -165,7 +165,7 @@ pub(crate) async fn join(upload: &Arc<Upload>, key: &TaskKey, asked: &Asked) -> 
             Change::DeclareLength(length),
         ];
     }
-    changes.extend(verdict.map(Change::Finish));
+    changes.extend(verdict.into_iter().flat_map(|verdict| finish::changes(upload, verdict)));
     let expected = Expected::Holder {
         token: record.token,
         received: record.received,

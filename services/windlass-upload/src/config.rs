@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use windlass_serve::config::Time;
 
-use crate::{hooks, tusd};
+use crate::{content, hooks, tusd};
 
 /// The `upload` section of a configuration file. Times are texts such as `500ms`, `15s`, `5m`, `24h`.
 #[derive(Debug, Clone, Deserialize)]
@@ -29,6 +29,10 @@ pub struct Config {
     pub origin: String,
     /// Whether acknowledged bytes also survive a power cut; each checkpoint then waits for the disk.
     pub survive_power_cut: bool,
+    /// The media types that are taken, by what the bytes are; any when absent.
+    pub allowed_types: Option<Vec<content::MediaRange>>,
+    /// Whether finished uploads can be read only after somebody with the right to release them has done so.
+    pub quarantine: bool,
     /// Who is asked and told of what happens to uploads; nobody when absent.
     pub hooks: Option<hooks::Settings>,
     /// Where tusd's uploads are that go on here; none when absent.
@@ -51,6 +55,8 @@ impl Default for Config {
             public_url: None,
             origin: "local".to_owned(),
             survive_power_cut: false,
+            allowed_types: None,
+            quarantine: false,
             hooks: None,
             tusd: None,
         }
@@ -91,6 +97,8 @@ pub(crate) struct Validated {
     pub(crate) form_files_max: usize,
     pub(crate) public_url: Option<String>,
     pub(crate) origin: windlass_task::Origin,
+    pub(crate) content: content::Rules,
+    pub(crate) quarantine: bool,
 }
 
 impl Config {
@@ -127,6 +135,8 @@ impl Config {
             form_files_max: self.form_files_max,
             public_url: self.public_url.clone(),
             origin: self.origin.parse().map_err(Error::ParseOrigin)?,
+            content: content::Rules::new(self.allowed_types.clone()),
+            quarantine: self.quarantine,
         })
     }
 }

@@ -112,6 +112,15 @@ pub enum Error {
     /// The server is going down; what came is kept.
     #[error("the server is going down; go on in a moment")]
     Drain,
+    /// The content is of a kind that is not taken.
+    #[error("{}", crate::content::refusal(found))]
+    TakeContent {
+        /// What it is.
+        found: &'static str,
+    },
+    /// The upload is in quarantine, and the caller may not look into it.
+    #[error("the upload is in quarantine until it has been looked at")]
+    Quarantine,
     /// The upload is not finished, so it cannot be downloaded.
     #[error("the upload is not finished")]
     Download,
@@ -180,6 +189,8 @@ impl Error {
             | Self::PaceBody { .. }
             | Self::ReadBody
             | Self::Drain
+            | Self::TakeContent { .. }
+            | Self::Quarantine
             | Self::Download
             | Self::MatchFile
             | Self::SelectRange { .. }
@@ -252,6 +263,8 @@ impl Error {
             Self::PaceBody { .. } => (StatusCode::REQUEST_TIMEOUT, "body_slow", None, None),
             Self::ReadBody => (StatusCode::BAD_REQUEST, "body_incomplete", None, None),
             Self::Drain => (StatusCode::SERVICE_UNAVAILABLE, "draining", None, Some(RETRY_SOON)),
+            Self::TakeContent { .. } => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "content_refused", None, None),
+            Self::Quarantine => (StatusCode::FORBIDDEN, "upload_quarantined", None, None),
             Self::Download => (StatusCode::CONFLICT, "upload_not_finished", None, None),
             Self::MatchFile => (StatusCode::PRECONDITION_FAILED, "precondition_failed", None, None),
             Self::SelectRange { .. } => (StatusCode::RANGE_NOT_SATISFIABLE, "range_not_satisfiable", None, None),

@@ -4,9 +4,10 @@
 //! verdict than the one that was acknowledged.
 
 use futures_util::TryStreamExt as _;
-use windlass_task::change::Verdict;
+use windlass_task::change::{Change, Verdict};
 use windlass_task::{Segment, TaskKey};
 
+use crate::content::{self, HEAD_BYTES};
 use crate::digest::{Algorithm, Expected, Hasher};
 use crate::error::Error;
 use crate::ietf::fields;
@@ -60,6 +61,9 @@ pub(crate) async fn judge(upload: &Upload, whole: &Whole<'_>) -> Result<Completi
             .iter()
             .any(|own: &Expected| own.algorithm == expected.algorithm && expected.matches(&own.digest))
     };
+    if let Some(found) = unwanted(upload, whole).await? {
+        return Ok(Completion::refused(whole.length, content::refusal(found)));
+    }
     if demanded.iter().all(matches) {
         Ok(Completion {
             digest: (!found.is_empty()).then(|| to_field(&found)),
@@ -69,6 +73,28 @@ pub(crate) async fn judge(upload: &Upload, whole: &Whole<'_>) -> Result<Completi
         let reason = "the upload does not have the digest that Repr-Digest states".to_owned();
         Ok(Completion::refused(whole.length, reason))
     }
+}
+
+/// What the upload is, if that is not taken.
+async fn unwanted(upload: &Upload, whole: &Whole<'_>) -> Result<Option<&'static str>, Error> {
+    let rules = &upload.config.content;
+    if !rules.are_there() {
+        return Ok(None);
+    }
+    let wanted = whole.length.min(HEAD_BYTES as u64);
+    let mut head = Vec::with_capacity(HEAD_BYTES);
+    let mut bytes = upload.storage().read(whole.segments, 0..wanted).await?;
+    while let Some(piece) = bytes.try_next().await? {
+        head.extend_from_slice(&piece);
+    }
+    Ok(rules.unwanted(&head))
+}
+
+/// What a verdict changes in the record.
+pub(crate) fn changes(upload: &Upload, verdict: Verdict) -> Vec<Change> {
+    let held = upload.config.quarantine && verdict == Verdict::Accept;
+    let quarantine = held.then_some(Change::Quarantine);
+    quarantine.into_iter().chain([Change::Finish(verdict)]).collect()
 }
 
 /// Reads the whole upload back: what is stored is judged, not what was received.

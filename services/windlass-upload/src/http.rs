@@ -9,21 +9,22 @@ use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Response};
-use axum::routing::any;
+use axum::routing::{any, post};
 use axum::{Json, Router, middleware};
 use futures_util::{Stream, StreamExt as _};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use http_body_util::BodyStream;
 use windlass_serve::auth::Link;
 use windlass_serve::{Caller, trace};
-use windlass_task::{Principal, Right};
+use windlass_task::change::{Change, Refusal};
+use windlass_task::{Commit, Entry, Outcome, Principal, Right, Status};
 
 use crate::append::Piece;
 use crate::error::Error;
 use crate::form;
 use crate::hooks::Asked;
 use crate::location::Target;
-use crate::service::Upload;
+use crate::service::{Upload, failure};
 use crate::tus::{self as tus_protocol, VERSION, response};
 
 /// The routes of the upload service: `/files`, which is also `/files/`, and what lies under it; where uploads of tusd's
@@ -33,7 +34,8 @@ pub fn router(upload: Arc<Upload>) -> Router {
         .route("/files", any(collection))
         .route("/files/", any(collection))
         .route("/files/{tenant}/{id}", any(resource))
-        .route("/files/{tenant}/{id}/{key}", any(keyed_resource));
+        .route("/files/{tenant}/{id}/{key}", any(keyed_resource))
+        .route("/files/{tenant}/{id}/release", post(release));
     let base_path = upload.tusd.as_ref().map(|tusd| tusd.base_path().to_owned());
     base_path
         .map_or(own.clone(), |base_path| beside_tusd(own, &base_path))
@@ -115,6 +117,32 @@ async fn keyed_resource(
     use_upload(upload, target, caller, request).await
 }
 
+/// Lets an upload out of its quarantine; one that is out already stays so.
+async fn release(
+    State(upload): State<Arc<Upload>>,
+    path: Result<Path<(String, String)>, PathRejection>,
+    caller: Caller,
+) -> Result<StatusCode, Error> {
+    let principal = caller.principal().filter(|principal| principal.may(Right::Release));
+    let principal = principal.ok_or(Error::Permit)?;
+    let target = path
+        .ok()
+        .and_then(|Path((tenant, id))| Target::read(&tenant, &id, None));
+    let target = target
+        .filter(|target| target.tenant == principal.tenant)
+        .ok_or(Error::FindUpload)?;
+    let key = upload.find(&target).await?;
+    match upload.commit(Commit::present(key, vec![Change::Release])).await? {
+        Outcome::Committed(Entry::Live(_)) => Ok(StatusCode::NO_CONTENT),
+        Outcome::Refused(Refusal::Quarantine, Some(Entry::Live(record))) => match record.status {
+            Status::Completed => Ok(StatusCode::NO_CONTENT),
+            _ => Err(Error::Download),
+        },
+        Outcome::Refused(Refusal::Absent, None) => Err(Error::FindUpload),
+        other => Err(failure(other)),
+    }
+}
+
 async fn create_uploads(upload: Arc<Upload>, caller: Caller, request: Request) -> Result<Response, Error> {
     let (parts, body) = request.into_parts();
     let method = tus_protocol::meant_method(&parts.method, &parts.headers)?;
@@ -182,6 +210,12 @@ struct Creator {
 fn permitted(caller: &Caller) -> Result<Principal, Error> {
     let principal = caller.principal().filter(|principal| principal.may(Right::Upload));
     principal.cloned().ok_or(Error::Permit)
+}
+
+/// Who may turn to an upload that is there: its writers, and who may look into its quarantine.
+fn admitted(caller: &Caller) -> Result<Principal, Error> {
+    let may = |principal: &&Principal| principal.may(Right::Upload) || principal.may(Right::Release);
+    caller.principal().filter(may).cloned().ok_or(Error::Permit)
 }
 
 /// Runs work that must come to its end though its client goes away: a body that breaks off is saved.

@@ -9,6 +9,7 @@
 mod append;
 mod concat;
 pub mod config;
+pub mod content;
 mod creation;
 pub mod digest;
 mod download;

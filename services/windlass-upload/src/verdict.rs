@@ -124,7 +124,7 @@ async fn settle(upload: &Arc<Upload>, key: &TaskKey, asked: &Asked, digest_wante
         Verdict::Refuse { reason }
     };
     let mut changes: Vec<Change> = completion.answer.map(Change::Answer).into_iter().collect();
-    changes.push(Change::Finish(verdict));
+    changes.extend(finish::changes(upload, verdict));
     // No token: with every byte recorded there is nothing left that a writer could change.
     match upload.commit(Commit::present(key.clone(), changes)).await? {
         Outcome::Committed(Entry::Live(record)) => {

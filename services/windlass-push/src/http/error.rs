@@ -150,5 +150,6 @@ fn lacking(right: Right) -> &'static str {
         Right::Upload => "the token does not give the right `upload`",
         Right::Watch => "the token does not give the right `watch`",
         Right::Publish => "the token does not give the right `publish`",
+        Right::Release => "the token does not give the right `release`",
     }
 }

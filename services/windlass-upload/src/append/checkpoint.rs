@@ -38,7 +38,11 @@ impl Session {
                 segments: checkpoint.segments,
             });
         }
-        changes.extend(verdict.map(Change::Finish));
+        changes.extend(
+            verdict
+                .into_iter()
+                .flat_map(|verdict| finish::changes(&self.upload, verdict)),
+        );
         (self.unsaved, self.due) = (0, None);
         if !changes.is_empty() {
             self.commit(changes).await?;
@@ -49,7 +53,8 @@ impl Session {
 
     /// The completion that the upload gets with its last byte, where nothing but its length has to be judged.
     fn foregone(&self) -> Option<Completion> {
-        let is_free = self.finishing && self.is_unjudged() && !self.is_to_be_asked() && !self.digest_wanted;
+        let looked_at = self.digest_wanted || self.upload.config.content.are_there();
+        let is_free = self.finishing && self.is_unjudged() && !self.is_to_be_asked() && !looked_at;
         let length = self.length().filter(|_| is_free && self.demanded().is_none());
         length.map(Completion::accepted)
     }
@@ -126,7 +131,7 @@ impl Session {
         ) = outcome
         {
             // Paused with the last bytes under way: they count, the verdict waits for whoever resumes.
-            changes.retain(|change| !matches!(change, Change::Finish(_)));
+            changes.retain(|change| !matches!(change, Change::Finish(_) | Change::Quarantine));
             commit.changes = changes;
             outcome = self.upload.commit(commit).await?;
         }

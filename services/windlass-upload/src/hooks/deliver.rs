@@ -52,7 +52,7 @@ impl Delivery {
             EventType::Completed => Kind::PostFinish,
             EventType::Terminated => Kind::PostTerminate,
             // tusd knows neither.
-            EventType::Failed | EventType::Expired | EventType::Progress => return None,
+            EventType::Released | EventType::Failed | EventType::Expired | EventType::Progress => return None,
         };
         Some(kind).filter(|kind| self.hooks.wants(*kind))
     }
@@ -151,6 +151,8 @@ fn was_told_elsewhere(event: &Event, record: &Record) -> bool {
     match event.kind {
         EventType::Created => !record.aliases.is_empty(),
         EventType::Completed => !record.aliases.is_empty() && foreign(record),
-        EventType::Failed | EventType::Terminated | EventType::Expired | EventType::Progress => false,
+        EventType::Released | EventType::Failed | EventType::Terminated | EventType::Expired | EventType::Progress => {
+            false
+        }
     }
 }

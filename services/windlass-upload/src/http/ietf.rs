@@ -8,9 +8,9 @@ use http::request::Parts;
 use http::{HeaderMap, Method, StatusCode, header};
 use http_body::Body as _;
 use windlass_serve::Caller;
-use windlass_task::{Principal, Protocol, Record, Status, UnixMillis};
+use windlass_task::{Principal, Protocol, Record, Right, Status, UnixMillis};
 
-use super::{Creator, OtherProtocol, apart, permitted, pieces};
+use super::{Creator, OtherProtocol, admitted, apart, permitted, pieces};
 use crate::append::{Check, Session};
 use crate::creation::{Claim, New};
 use crate::digest::{Expected, Hasher};
@@ -75,7 +75,7 @@ pub(super) async fn act(
     body: Body,
 ) -> Result<Response, Error> {
     let row = Row::of(&parts.headers);
-    let principal = permitted(&caller)?;
+    let principal = admitted(&caller)?;
     let head = Head {
         method,
         headers: &parts.headers,
@@ -125,13 +125,15 @@ pub(super) async fn get(
     target: &Target,
     headers: &HeaderMap,
 ) -> Result<Response, Error> {
-    let principal = permitted(caller)?;
+    let principal = admitted(caller)?;
     let terms = Terms {
         row: Row::of(headers),
         max_size: upload.max_size(caller),
     };
+    let may_release = principal.may(Right::Release);
     let read = read(Arc::clone(upload), principal, target.clone());
     match apart(upload, read).await? {
+        Readable::Finished(record) if record.quarantined && !may_release => Err(Error::Quarantine),
         Readable::Finished(record) => download::answer(upload, &record, headers).await,
         Readable::Unfinished(record) => Ok(respond(StatusCode::NO_CONTENT, terms.standing(&record))),
         Readable::Not => Err(Error::Download),

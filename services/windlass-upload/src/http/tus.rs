@@ -10,7 +10,7 @@ use windlass_serve::Caller;
 use windlass_task::change::Change;
 use windlass_task::{Commit, Concat, Entry, Outcome, Principal, Protocol, Record};
 
-use super::{Creator, apart, permitted, pieces};
+use super::{Creator, admitted, apart, permitted, pieces};
 use crate::append::{self, Check, Session};
 use crate::concat;
 use crate::creation::{Claim, New};
@@ -82,7 +82,7 @@ pub(super) async fn act(
     if command == Command::Describe {
         return Ok(describe(max_size));
     }
-    let principal = permitted(&caller)?;
+    let principal = admitted(&caller)?;
     match command {
         Command::Retrieve => {
             let record = apart(&upload, retrieve(Arc::clone(&upload), principal, target, asked)).await?;

@@ -4,6 +4,7 @@ mod auth;
 mod bad_input;
 mod bounds;
 mod churn;
+mod content;
 mod cuts;
 mod drain;
 mod forms;

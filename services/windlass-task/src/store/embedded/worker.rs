@@ -282,7 +282,7 @@ impl Worker {
         match event.kind {
             EventType::Created => self.database.list_add(event),
             EventType::Terminated | EventType::Expired => self.database.list_remove(&event.key()),
-            EventType::Completed | EventType::Failed | EventType::Progress => Ok(()),
+            EventType::Completed | EventType::Released | EventType::Failed | EventType::Progress => Ok(()),
         }
     }
 }
