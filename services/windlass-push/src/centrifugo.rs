@@ -6,6 +6,7 @@
 
 mod duration;
 mod options;
+mod proxies;
 
 use serde_json::{Map, Value, json};
 use windlass_serve::auth;
@@ -15,7 +16,7 @@ use self::options::Fate;
 use crate::Config;
 
 /// A Centrifugo configuration in our terms.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Translated {
     /// Where the keys of tokens come from; `None` when there is no token to be had.
     pub keys: Option<Keys>,
@@ -31,6 +32,21 @@ pub struct Translated {
     pub push: Value,
     /// What is set and not taken, in the document's order.
     pub notes: Vec<Note>,
+}
+
+impl std::fmt::Debug for Translated {
+    /// Nothing of `push`: where backends are and what they are shown may be secret.
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("Translated")
+            .field("keys", &self.keys)
+            .field("issuer", &self.issuer)
+            .field("audience", &self.audience)
+            .field("origins", &self.origins)
+            .field("api_key", &self.api_key)
+            .field("notes", &self.notes)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The keys that tokens are verified with, inline as Centrifugo has them. `Debug` shows no secret.
@@ -179,6 +195,16 @@ impl Translation {
                     self.push.insert("channels".into(), Value::Object(options));
                 }
                 ("channel.namespaces", Value::Array(namespaces)) => self.namespaces(&path, namespaces)?,
+                (section, Value::Object(proxy)) if proxies::is_one(section) => {
+                    let proxy = self.proxy(&path, proxy)?;
+                    self.place(&path, Value::Object(proxy));
+                }
+                ("rpc.without_namespace", Value::Object(options)) => {
+                    let options = self.rpc_options(&path, options)?;
+                    self.place(&path, Value::Object(options));
+                }
+                ("rpc.namespaces", Value::Array(namespaces)) => self.rpc_namespaces(&path, namespaces)?,
+                ("proxies", Value::Array(proxies)) => self.named_proxies(&path, proxies)?,
                 (_, Value::Object(section)) => self.walk(&path, section)?,
                 (_, value) if is_off(value) => {}
                 (_, value) => self.option(&path, value)?,
@@ -263,7 +289,8 @@ impl Translation {
                 }
                 Fate::Refused(reason) => return Err(Error::RefuseOption { option, reason }),
                 Fate::Instead(advice) => self.note(&option, advice),
-                Fate::Fine | Fate::Fixed(_) | Fate::Required(_) | Fate::Unknown => {
+                Fate::Fine => {}
+                Fate::Fixed(_) | Fate::Required(_) | Fate::Unknown => {
                     self.note(&option, "it is not known here");
                 }
             }
@@ -315,7 +342,7 @@ fn is_off(value: &Value) -> bool {
         Value::Number(number) => number.as_f64() == Some(0.0),
         Value::String(text) => text.is_empty(),
         Value::Array(list) => list.is_empty(),
-        Value::Object(map) => map.is_empty(),
+        Value::Object(map) => map.values().all(is_off),
     }
 }
 

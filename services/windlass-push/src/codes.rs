@@ -121,6 +121,21 @@ impl From<ErrorCode> for Refusal {
     }
 }
 
+/// How somebody who may say no says no.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Denial {
+    /// The command is refused.
+    Refused(Refusal),
+    /// The connection is closed.
+    Disconnected(Disconnect),
+}
+
+impl From<ErrorCode> for Denial {
+    fn from(code: ErrorCode) -> Self {
+        Self::Refused(code.into())
+    }
+}
+
 /// Why the service ended a subscription.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum UnsubscribeCode {

@@ -11,6 +11,8 @@ use windlass_task::Tenant;
 
 use crate::broker::memory;
 use crate::heartbeat::Rhythm;
+use crate::proxy::Proxies;
+use crate::proxy::config::{ChannelSection, ClientSection, NamedProxy, RpcSection};
 
 pub mod channels;
 
@@ -34,6 +36,14 @@ pub struct Config {
     /// The API's key as a text, which another program's configuration has; `api` is absent then.
     #[serde(skip)]
     pub api_key: Option<Secret>,
+    /// Backends that are asked about connections.
+    pub client: ClientSection,
+    /// Backends that are asked about channels.
+    pub channel: ChannelSection,
+    /// Backends that clients call.
+    pub rpc: RpcSection,
+    /// Backends that options refer to by name.
+    pub proxies: Vec<NamedProxy>,
     /// Whether clients of the Centrifuge protocol may connect without a token; they are known to nobody then.
     pub anonymous: bool,
     /// Whether clients of the plain protocol may send each other messages.
@@ -109,6 +119,12 @@ pub struct Error {
     reason: &'static str,
 }
 
+impl Error {
+    pub(crate) fn new(field: &'static str, reason: &'static str) -> Self {
+        Self { field, reason }
+    }
+}
+
 /// The key of the API, and for whom it is.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ApiKey {
@@ -166,6 +182,8 @@ pub struct Settings {
     pub close_deadline: Duration,
     /// What clients may do with channels.
     pub channels: Channels,
+    /// The backends that are asked, told and called.
+    pub proxies: Proxies,
     /// Whether clients of the Centrifuge protocol may connect without a token.
     pub anonymous: bool,
     /// The API's key; without one it is as open as the listener.
@@ -194,6 +212,7 @@ impl Settings {
     /// Which field makes no sense, and why.
     pub fn validate(config: &Config, open: bool) -> Result<Self, Error> {
         let channels = Channels::validate(config.channels.as_ref(), &config.namespaces, open)?;
+        let proxies = Proxies::validate(&config.client, &config.channel, &config.rpc, &config.proxies, &channels)?;
         let settings = Self {
             rhythm: rhythm(&config.heartbeat),
             message_bytes_max: config.connection.message_bytes.unwrap_or(MESSAGE_BYTES),
@@ -203,6 +222,7 @@ impl Settings {
             expiry_grace: EXPIRY_GRACE,
             close_deadline: CLOSE_DEADLINE,
             channels,
+            proxies,
             anonymous: config.anonymous,
             api: match (&config.api, &config.api_key) {
                 (Some(api), _) => Some(ApiKey::read(api)?),

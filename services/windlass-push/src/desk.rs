@@ -1,24 +1,27 @@
 //! Where the effects of one connection's session are carried out.
 
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+mod ask;
+mod identify;
 
-use windlass_serve::auth::{TokenError, Verified};
-use windlass_task::UnixMillis;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::api::{ChannelState, ConnectionInfo, ConnectionState};
 use crate::broker::{self, Announcement};
 use crate::centrifuge::codec::Codec;
 use crate::channel::ChannelKey;
-use crate::client::{ClientId, ClientInfo, Identity};
-use crate::clients::User;
+use crate::client::{ClientId, ClientInfo};
+use crate::codes::Disconnect;
 use crate::few::BySlot;
-use crate::grant::{self, SubscriptionToken};
 use crate::hub;
 use crate::metrics::Transport;
 use crate::outbox::Outbox;
+use crate::proxy::Event;
 use crate::push::Push;
 use crate::queue::{Order, Slot};
-use crate::session::{Completion, Credentials, Effect, Failure, Source, Start, Subscribe};
+use crate::session::{Completion, Effect, Failure, Source, Start, Subscribe};
+use identify::Known;
+
+pub(crate) use identify::Shown;
 
 /// One connection's effects, and what they hold: its subscriptions and its presence.
 #[derive(Debug)]
@@ -26,22 +29,13 @@ pub(crate) struct Desk {
     push: Arc<Push>,
     outbox: Arc<Outbox>,
     client: ClientId,
-    /// Who the connection is by the request that opened it, if that showed a token.
-    shown: Option<Verified>,
+    /// What the request showed that opened the connection.
+    shown: Shown,
     held: Mutex<BySlot<Held>>,
     /// How the client is connected, as the API tells it.
     transport: Transport,
     codec: Codec,
     known: OnceLock<Box<Known>>,
-}
-
-/// What is known of the client since it has said who it is.
-#[derive(Debug)]
-struct Known {
-    user: User,
-    name: String,
-    version: String,
-    since: UnixMillis,
 }
 
 #[derive(Debug)]
@@ -59,7 +53,7 @@ impl Desk {
         push: Arc<Push>,
         outbox: Arc<Outbox>,
         client: ClientId,
-        shown: Option<Verified>,
+        shown: Shown,
         transport: Transport,
         codec: Codec,
     ) -> Arc<Self> {
@@ -108,31 +102,6 @@ impl Desk {
         self.lock().len()
     }
 
-    /// Finds out who it is, and lists it among its user's connections.
-    async fn identify(self: &Arc<Self>, credentials: Credentials) -> Result<Identity, TokenError> {
-        let identity = self.authenticate(&credentials.token).await?;
-        let name = if identity.anonymous {
-            String::new()
-        } else {
-            identity.principal.owner.to_string()
-        };
-        let user = User {
-            tenant: identity.principal.tenant.clone(),
-            name,
-        };
-        // A refresh by another user is refused by the session; the connection stays with the first.
-        let known = self.known.get_or_init(|| {
-            Box::new(Known {
-                user,
-                name: credentials.name,
-                version: credentials.version,
-                since: UnixMillis::now(),
-            })
-        });
-        self.push.clients().add(&known.user, self.client, self);
-        Ok(identity)
-    }
-
     /// Carries out one effect.
     pub(crate) async fn perform(self: Arc<Self>, effect: Effect) -> Completion {
         let broker = self.push.broker();
@@ -150,6 +119,10 @@ impl Desk {
                 self.unsubscribe(slot).await;
                 Completion::Unsubscribed { slot }
             }
+            Effect::Ask(ask) => Completion::Answered {
+                about: ask.about,
+                answer: Box::pin(self.ask(&ask)).await,
+            },
             Effect::Publish {
                 channel,
                 outgoing,
@@ -179,49 +152,18 @@ impl Desk {
         }
     }
 
-    /// Gives everything back: the connection is gone.
-    pub(crate) async fn close(&self) {
-        let slots: Vec<Slot> = self.lock().keys().copied().collect();
-        for slot in slots {
-            self.unsubscribe(slot).await;
-        }
+    /// Gives everything back: the connection is gone, for this reason. Backends that want to know are told, first of
+    /// its subscriptions and then of itself, which takes at most as long as two calls.
+    pub(crate) async fn close(&self, reason: &Disconnect) {
         if let Some(known) = self.known.get() {
             self.push.clients().remove(&known.user, self.client);
         }
-    }
-
-    async fn authenticate(&self, token: &str) -> Result<Identity, TokenError> {
-        let authenticator = self.push.authenticator();
-        let now = UnixMillis::now();
-        let good_for = |expires: Option<UnixMillis>| expires.map(|expires| expires.since(now));
-        match &self.shown {
-            Some(shown) if token.is_empty() => Ok(Identity::known(shown.principal.clone(), good_for(shown.expires))),
-            None if token.is_empty() && authenticator.demands_token() => {
-                if self.push.settings().anonymous {
-                    Ok(Identity::anonymous())
-                } else {
-                    Err(TokenError::Missing)
-                }
-            }
-            Some(_) | None => {
-                let (verified, claims) = authenticator.verify_with_claims(token).await?;
-                let (welcome, expires) = grant::read_connection_token(claims, verified.expires, now)
-                    .map_err(|_| TokenError::Invalid("a claim of the connection has not the documented shape"))?;
-                Ok(Identity {
-                    welcome,
-                    ..Identity::known(verified.principal, good_for(expires))
-                })
-            }
+        let slots: Vec<Slot> = self.lock().keys().copied().collect();
+        let mut ended = Vec::new();
+        for slot in slots {
+            ended.extend(self.give_back(slot).await);
         }
-    }
-
-    async fn read_grant(&self, token: &str) -> Result<Option<Box<SubscriptionToken>>, TokenError> {
-        let Some(claims) = self.push.authenticator().claims(token).await? else {
-            return Ok(None);
-        };
-        grant::read_subscription_token(claims, UnixMillis::now())
-            .map(|token| Some(Box::new(token)))
-            .map_err(|_| TokenError::Invalid("a claim of the subscription has not the documented shape"))
+        Box::pin(self.tell_of_ends(ended, reason)).await;
     }
 
     async fn subscribe(&self, subscribe: Subscribe) -> Result<Start, Failure> {
@@ -289,9 +231,15 @@ impl Desk {
     }
 
     async fn unsubscribe(&self, slot: Slot) {
-        let Some(held) = self.lock().remove(&slot) else {
-            return;
-        };
+        if let Some(channel) = self.give_back(slot).await {
+            let channel = channel.name().to_owned();
+            Box::pin(self.tell(&Event::Unsubscribe { channel })).await;
+        }
+    }
+
+    /// Ends a subscription; to what it was.
+    async fn give_back(&self, slot: Slot) -> Option<ChannelKey> {
+        let held = self.lock().remove(&slot)?;
         drop(held.subscription);
         self.push.metrics().unsubscribed();
         let broker = self.push.broker();
@@ -303,6 +251,7 @@ impl Desk {
         {
             tracing::debug!("nobody could be told that a client has left a channel");
         }
+        Some(held.channel)
     }
 
     fn lock(&self) -> MutexGuard<'_, BySlot<Held>> {

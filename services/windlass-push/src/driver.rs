@@ -66,6 +66,16 @@ enum Ending {
     Gone,
 }
 
+impl Ending {
+    /// Why the connection ends, for those who are told.
+    fn disconnect(&self) -> Disconnect {
+        match self {
+            Self::Close(disconnect) => disconnect.clone(),
+            Self::Answer(_) | Self::Gone => Disconnect::Closed,
+        }
+    }
+}
+
 impl<L: Link, S: Session> Driver<L, S> {
     pub(crate) fn new(push: Arc<Push>, link: L, session: S, desk: Arc<Desk>, outbox: Arc<Outbox>) -> Self {
         let alarm = push.wheel().alarm(&outbox);
@@ -96,12 +106,13 @@ impl<L: Link, S: Session> Driver<L, S> {
     async fn end(mut self: Box<Self>, ending: Ending) {
         let running = self.running.take();
         let desk = Arc::clone(&self.desk);
+        let reason = ending.disconnect();
         let give_back = async move {
             // An effect that has begun is finished: cut short it could leave something behind that nobody knows of.
             if let Some(running) = running {
                 running.await;
             }
-            desk.close().await;
+            desk.close(&reason).await;
         };
         let deadline = self.push.settings().close_deadline;
         // A client that takes no part in the farewell is left without one.

@@ -70,6 +70,8 @@ pub struct Welcome {
     pub info: Payload,
     /// What the application is told.
     pub data: Payload,
+    /// What the backend wants to be told again when it is asked something; clients never see it.
+    pub meta: Payload,
     /// The subscriptions that it has from the beginning.
     pub subscriptions: Vec<ServerSubscription>,
 }
@@ -118,6 +120,7 @@ struct WrittenWelcome {
     expire_at: Option<i64>,
     info: Option<Value>,
     b64info: String,
+    meta: Option<Value>,
     channels: Vec<String>,
     subs: BTreeMap<String, WrittenGrant>,
 }
@@ -172,6 +175,7 @@ pub fn read_connection_token(
     let welcome = Welcome {
         info: payload(written.info, &written.b64info)?,
         data: Payload::default(),
+        meta: payload(written.meta, "")?,
         subscriptions,
     };
     Ok((welcome, expiry(written.expire_at, exp)))

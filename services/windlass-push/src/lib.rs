@@ -38,6 +38,7 @@ pub mod outbox;
 pub mod payload;
 pub mod plain;
 pub mod position;
+pub mod proxy;
 pub mod publication;
 mod push;
 pub mod queue;

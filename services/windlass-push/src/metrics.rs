@@ -1,5 +1,7 @@
 //! What the push service counts.
 
+mod proxy;
+
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -14,7 +16,10 @@ use prometheus_client::registry::Registry;
 use crate::codes::Disconnect;
 use crate::connections::Connections;
 use crate::hub::Fanout;
+use crate::proxy::Kind;
 use crate::session::Note;
+
+pub(crate) use proxy::Outcome;
 
 /// How a client is connected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -41,6 +46,14 @@ impl Transport {
             Self::HttpStream => "http_stream",
             Self::Sse | Self::Events => "sse",
             Self::Poll => "http",
+        }
+    }
+
+    /// Whether what is spoken is the Centrifuge protocol.
+    pub(crate) fn speaks_centrifuge(self) -> bool {
+        match self {
+            Self::Centrifuge | Self::HttpStream | Self::Sse => true,
+            Self::Plain | Self::Events | Self::Poll => false,
         }
     }
 
@@ -72,6 +85,7 @@ struct Inner {
     recovered: Family<RecoveredLabel, Counter>,
     disconnects: Family<CodeLabel, Counter>,
     lag: Lag,
+    proxies: proxy::Calls,
 }
 
 /// Seconds from queue to write.
@@ -149,6 +163,7 @@ impl Metrics {
              is behind, from the write before",
             inner.lag.0.clone(),
         );
+        inner.proxies.register(registry);
         registry.register_collector(Box::new(QueueBytes(Arc::downgrade(connections))));
     }
 
@@ -186,6 +201,11 @@ impl Metrics {
                 self.0.recovered.get_or_create(&RecoveredLabel { recovered }).inc();
             }
         }
+    }
+
+    /// A call to a backend begins.
+    pub(crate) fn proxy_call(&self, kind: Kind) -> proxy::Call {
+        self.0.proxies.begin(kind)
     }
 
     pub(crate) fn closed(&self, disconnect: &Disconnect) {

@@ -4,7 +4,7 @@
 //! [`Action`]s what is to be done. It does no I/O, knows no clock and does not wait: so every protocol can be tried
 //! with tables, and one driver carries them all, over any transport.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -15,9 +15,11 @@ use windlass_task::{Owner, Record, TaskKey, TaskUpdate};
 use crate::broker::{self, History, Outgoing, PresenceCount, Range, Retention};
 use crate::channel::ChannelKey;
 use crate::client::{ClientInfo, Identity};
-use crate::codes::{Disconnect, UnsubscribeCode};
+use crate::codes::{Denial, Disconnect, UnsubscribeCode};
 use crate::grant::{ServerSubscription, SubscriptionToken};
+use crate::payload::Payload;
 use crate::position::StreamPosition;
+use crate::proxy::{About, Answer, Ask};
 use crate::queue::{Delivery, Slot};
 use crate::socket::Message;
 use crate::variant::Variant;
@@ -133,6 +135,8 @@ pub enum Effect {
         /// In which.
         channel: ChannelKey,
     },
+    /// Ask a backend.
+    Ask(Box<Ask>),
     /// Pause or resume a task.
     Operate {
         /// Which.
@@ -153,6 +157,10 @@ pub struct Credentials {
     pub name: String,
     /// Its version.
     pub version: String,
+    /// What its application says.
+    pub data: Payload,
+    /// What a browser would have sent as headers of the handshake if it could.
+    pub headers: BTreeMap<String, String>,
 }
 
 impl Credentials {
@@ -224,7 +232,7 @@ pub enum Source {
 #[derive(Debug)]
 pub enum Completion {
     /// Of [`Effect::Authenticate`].
-    Authenticated(Result<Identity, TokenError>),
+    Authenticated(Result<Identity, Unknown>),
     /// Of [`Effect::ReadGrant`]. `None` where there are no keys, so that no token says anything.
     Granted(Result<Option<Box<SubscriptionToken>>, TokenError>),
     /// Of [`Effect::Subscribe`].
@@ -247,6 +255,13 @@ pub enum Completion {
     Presence(Result<Vec<ClientInfo>, Failure>),
     /// Of [`Effect::CountPresence`].
     PresenceCount(Result<PresenceCount, Failure>),
+    /// Of [`Effect::Ask`].
+    Answered {
+        /// For whom it is.
+        about: About,
+        /// What was said.
+        answer: Result<Answer, Denial>,
+    },
     /// Of [`Effect::Operate`].
     Operated {
         /// Which task.
@@ -254,6 +269,27 @@ pub enum Completion {
         /// The task as it is then.
         outcome: Result<Box<Record>, Failure>,
     },
+}
+
+/// Why nobody is known, or not let in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unknown {
+    /// By the token.
+    Token(TokenError),
+    /// By somebody's word.
+    Denied(Denial),
+}
+
+impl From<TokenError> for Unknown {
+    fn from(error: TokenError) -> Self {
+        Self::Token(error)
+    }
+}
+
+impl From<Denial> for Unknown {
+    fn from(denial: Denial) -> Self {
+        Self::Denied(denial)
+    }
 }
 
 /// What a subscription begins with.

@@ -8,7 +8,7 @@ use windlass_push::centrifuge::dialect::Dialect;
 use windlass_push::centrifuge::peer::Peer;
 use windlass_push::centrifuge::session::Centrifuge;
 use windlass_push::client::{ClientId, Identity};
-use windlass_push::codes::REASON_BYTES_MAX;
+use windlass_push::codes::{ErrorCode, REASON_BYTES_MAX};
 use windlass_push::fossil;
 use windlass_push::plain::Plain;
 use windlass_push::session::{Action, Completion, Effect, Failure, Session, Start};
@@ -140,6 +140,10 @@ fn outcome(effect: Effect, succeeds: bool) -> Completion {
         Effect::ReadHistory { .. } => Completion::History(Err(failed)),
         Effect::ReadPresence { .. } => Completion::Presence(if succeeds { Ok(Vec::new()) } else { Err(failed) }),
         Effect::CountPresence { .. } => Completion::PresenceCount(Err(failed)),
+        Effect::Ask(ask) => Completion::Answered {
+            about: ask.about,
+            answer: Err(ErrorCode::Internal.into()),
+        },
         Effect::Operate { task, .. } => Completion::Operated {
             task,
             outcome: Err(Failure::UnknownTask),

@@ -4,6 +4,7 @@
 //! [`Engine::is_busy`], and whoever drives it waits. Publications may come at any time; those for a subscription that
 //! is still being made are held until its reply is out.
 
+mod ask;
 mod channels;
 mod connect;
 mod deliver;
@@ -22,11 +23,12 @@ use super::command::{Command, Method, SubscribeRequest};
 use super::peer::Peer;
 use super::reply::{Outcome, Reply};
 use crate::channel;
-use crate::codes::{Disconnect, ErrorCode, Refusal, UnsubscribeCode};
+use crate::codes::{Denial, Disconnect, ErrorCode, Refusal};
 use crate::config::{ChannelOptions, Settings};
 use crate::heartbeat::Beat;
 use crate::queue::Slot;
 use crate::session::{Completion, Effect, Failure, Note, Start};
+use ask::Asked;
 use connect::{Connected, Connecting};
 use server::Making;
 use subscribe::Starting;
@@ -92,6 +94,7 @@ enum Awaiting {
         channel: String,
     },
     Subscribe(Box<Starting>),
+    Asked(Box<Asked>),
     Unsubscribe {
         id: u32,
         slot: Slot,
@@ -177,8 +180,9 @@ impl Engine {
                 Method::Presence(request) => self.presence(id, &request.channel),
                 Method::PresenceStats(request) => self.presence_stats(id, &request.channel),
                 Method::SubRefresh(request) => self.sub_refresh(id, request),
-                // There are no procedures, and the protocol has no use for a client's ping.
-                Method::Rpc(_) | Method::Ping => self.refuse(id, ErrorCode::NotAvailable),
+                Method::Rpc(request) => self.rpc(id, request),
+                // The protocol has no use for a client's ping.
+                Method::Ping => self.refuse(id, ErrorCode::NotAvailable),
                 // It has no reply, so this is the only way to say that nobody listens.
                 Method::Send(_) => self.close(Disconnect::NotAvailable),
             },
@@ -192,6 +196,9 @@ impl Engine {
         }
         if let Completion::Subscribed { slot, start } = completion {
             return self.subscription_begins(slot, start);
+        }
+        if let Completion::Answered { about, answer } = completion {
+            return self.answered(about, answer, now);
         }
         match (self.awaiting.take(), completion) {
             (Some(Awaiting::Connect(connecting)), Completion::Authenticated(result)) => {
@@ -254,10 +261,10 @@ impl Engine {
             }
             State::Connected(connected) => {
                 if connected.ends.is_some_and(|ends| now >= ends) {
-                    return self.close(Disconnect::Expired);
+                    return self.connection_is_over();
                 }
                 if let Some(slot) = self.subscriptions.expired(now) {
-                    return self.end(slot, UnsubscribeCode::Expired);
+                    return self.subscription_is_over(slot);
                 }
                 match connected.heartbeat.beat(now) {
                     Beat::Rest => {}
@@ -299,6 +306,13 @@ impl Engine {
 
     fn effect(&mut self, effect: Effect) {
         self.outputs.push_back(Output::Do(effect));
+    }
+
+    fn deny(&mut self, id: u32, denial: Denial) {
+        match denial {
+            Denial::Refused(refusal) => self.refuse(id, refusal),
+            Denial::Disconnected(disconnect) => self.close(disconnect),
+        }
     }
 
     fn close(&mut self, disconnect: Disconnect) {

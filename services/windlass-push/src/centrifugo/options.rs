@@ -74,6 +74,7 @@ pub(super) fn fate(option: &str) -> Fate {
         "channel.namespace_boundary" => Fate::Required(":"),
         "channel.user_boundary" => Fate::Required("#"),
         "channel.user_separator" => Fate::Required(","),
+        "rpc.namespace_boundary" => Fate::Required(":"),
         "channel.max_length" => Fate::Fixed("255"),
         "websocket.handler_prefix" => Fate::Fixed("/connection/websocket"),
         "sse.handler_prefix" => Fate::Fixed("/connection/sse"),
@@ -122,9 +123,11 @@ pub(super) fn of_channel(option: &str) -> Fate {
         Some(place) => Fate::Becomes(*place),
         None => match option {
             "history_meta_ttl" => Fate::Instead("a position is known for as long as its channel's history"),
-            "subscribe_stream_proxy_name" | "subscribe_stream_bidirectional" => {
+            "subscribe_stream_proxy_enabled" | "subscribe_stream_proxy_bidirectional" => {
                 Fate::Refused("subscription streams are not offered")
             }
+            // Without the switch it says nothing.
+            "subscribe_stream_proxy_name" => Fate::Fine,
             "subscription_types" | "map" => Fate::Refused("map subscriptions are not offered"),
             _ => Fate::Unknown,
         },
@@ -136,7 +139,7 @@ const fn channel(path: &'static str, shape: Shape) -> Place {
 }
 
 /// [`ChannelOptions`](crate::config::ChannelOptions), by name.
-const CHANNEL_OPTIONS: [Place; 26] = [
+const CHANNEL_OPTIONS: [Place; 34] = [
     channel("allow_subscribe_for_client", Shape::Switch),
     channel("allow_subscribe_for_anonymous", Shape::Switch),
     channel("allow_publish_for_client", Shape::Switch),
@@ -163,7 +166,50 @@ const CHANNEL_OPTIONS: [Place; 26] = [
     channel("allow_user_limited_channels", Shape::Switch),
     channel("channel_regex", Shape::Text),
     channel("publication_data_format", Shape::Text),
+    channel("subscribe_proxy_enabled", Shape::Switch),
+    channel("subscribe_proxy_name", Shape::Text),
+    channel("publish_proxy_enabled", Shape::Switch),
+    channel("publish_proxy_name", Shape::Text),
+    channel("sub_refresh_proxy_enabled", Shape::Switch),
+    channel("sub_refresh_proxy_name", Shape::Text),
+    channel("unsubscribe_proxy_enabled", Shape::Switch),
+    channel("unsubscribe_proxy_name", Shape::Text),
 ];
+
+/// What becomes of a proxy's option.
+pub(super) fn of_proxy(option: &str) -> Fate {
+    match option {
+        "name" => to("name", Shape::Text),
+        "enabled" => to("enabled", Shape::Switch),
+        "endpoint" => to("endpoint", Shape::Text),
+        "timeout" => to("timeout", Shape::Duration),
+        "binary_encoding" => to("binary_encoding", Shape::Switch),
+        "include_connection_meta" => to("include_connection_meta", Shape::Switch),
+        _ => Fate::Unknown,
+    }
+}
+
+/// What becomes of an option of a proxy's TLS.
+pub(super) fn of_proxy_tls(option: &str) -> Fate {
+    match option {
+        "enabled" => to("enabled", Shape::Switch),
+        "server_ca_pem" => to("server_ca_pem", Shape::Text),
+        "insecure_skip_verify" => Fate::Refused("a backend's certificate is always verified; set server_ca_pem"),
+        "cert_pem" | "key_pem" => Fate::Refused("no certificate is shown to a backend; use static_headers"),
+        "server_name" => Fate::Refused("a backend is verified by the name in its endpoint"),
+        _ => Fate::Unknown,
+    }
+}
+
+/// What becomes of an option of methods.
+pub(super) fn of_rpc(option: &str) -> Fate {
+    match option {
+        "name" => to("name", Shape::Text),
+        "proxy_enabled" => to("proxy_enabled", Shape::Switch),
+        "proxy_name" => to("proxy_name", Shape::Text),
+        _ => Fate::Unknown,
+    }
+}
 
 /// The names of [`CHANNEL_OPTIONS`].
 #[cfg(test)]

@@ -140,9 +140,18 @@ fn what_would_be_less_safe_if_passed_over_is_refused() {
         ),
         (json!({"channel": {"private_prefix": "%"}}), "channel.private_prefix: "),
         (
-            json!({"channel": {"namespaces": [{"name": "chat", "subscribe_stream_proxy_name": "a"}]}}),
-            "channel.namespaces[chat].subscribe_stream_proxy_name: ",
+            json!({"channel": {"namespaces": [{"name": "chat", "subscribe_stream_proxy_enabled": true}]}}),
+            "channel.namespaces[chat].subscribe_stream_proxy_enabled: ",
         ),
+        (
+            json!({"client": {"proxy": {"connect": {"enabled": true, "endpoint": "grpc://backend:9000"}}}}),
+            "client.proxy.connect.endpoint: ",
+        ),
+        (
+            json!({"rpc": {"proxy": {"http": {"tls": {"enabled": true, "insecure_skip_verify": true}}}}}),
+            "rpc.proxy.http.tls.insecure_skip_verify: ",
+        ),
+        (json!({"rpc": {"namespace_boundary": "/"}}), "rpc.namespace_boundary: "),
     ] {
         let message = refused(document);
         assert!(message.starts_with(option), "{message}");
@@ -190,6 +199,7 @@ fn every_option_of_channels_that_is_taken_is_one_of_ours() {
             "channel_regex" => json!("^a$"),
             "allowed_delta_types" => json!(["fossil"]),
             "publication_data_format" => json!("json_object"),
+            name if name.ends_with("_proxy_name") => json!("one"),
             _ => json!(true),
         };
         let read: Result<ChannelOptions, _> = serde_json::from_value(json!({ place: value }));
@@ -201,6 +211,55 @@ fn every_option_of_channels_that_is_taken_is_one_of_ours() {
 #[test]
 fn no_secret_is_shown() {
     let token = json!({"hmac_secret_key": "very secret indeed"});
-    let taken = translated(json!({"client": {"token": token}, "http_api": {"key": "secret indeed, too"}}));
+    let proxy = json!({"endpoint": "http://backend/?key=secret indeed"});
+    let taken = translated(
+        json!({"client": {"token": token}, "http_api": {"key": "secret indeed, too"}, "rpc": {"proxy": proxy}}),
+    );
     assert!(!format!("{taken:?}").contains("secret indeed"));
+}
+
+#[test]
+fn proxies_to_a_backend_are_taken_as_they_are() {
+    let off = json!({"enabled": false, "cert_pem": "", "insecure_skip_verify": false});
+    let taken = translated(json!({
+        "client": {"proxy": {
+            "connect": {
+                "enabled": true, "endpoint": "https://backend/connect", "timeout": "1m0s", "http_headers": ["Cookie"],
+                "emulated_headers": ["Authorization"], "grpc_metadata": [], "binary_encoding": false,
+                "include_connection_meta": false, "grpc": {"tls": off, "compression": false},
+                "http": {"tls": off, "static_headers": {"X-Key": "sesame"}, "status_to_code_transforms": [
+                    {"status_code": 404, "to_error": {"code": 404, "message": "gone", "temporary": false},
+                     "to_disconnect": {"code": 0, "reason": ""}}
+                ]}
+            },
+            "refresh": {"enabled": false, "endpoint": "", "timeout": "1s"}
+        }},
+        "channel": {
+            "proxy": {"subscribe": {"endpoint": "http://backend/subscribe", "timeout": "3s"}},
+            "namespaces": [{"name": "chat", "subscribe_proxy_enabled": true, "subscribe_proxy_name": "default",
+                            "publish_proxy_enabled": true, "publish_proxy_name": "one"}]
+        },
+        "rpc": {
+            "proxy": {"endpoint": "http://backend/rpc", "timeout": "3s"},
+            "without_namespace": {"proxy_enabled": true, "proxy_name": "default"},
+            "namespaces": [{"name": "sun", "proxy_enabled": true, "proxy_name": "one"}],
+            "namespace_boundary": ":",
+            "ping": {"enabled": false, "method": ""}
+        },
+        "proxies": [{"name": "one", "endpoint": "http://one/", "timeout": "500ms", "include_connection_meta": true}]
+    }));
+    assert_eq!(taken.notes, []);
+    let config = taken.config().expect("it is a configuration of ours");
+    let connect = &config.client.proxy.connect.as_ref().expect("it was set").proxy.0;
+    assert_eq!(connect.timeout.expect("it was set").0, Duration::from_secs(60));
+    assert_eq!(connect.http.static_headers["X-Key"].0, "sesame");
+    assert_eq!(connect.http.status_to_code_transforms[0].to_disconnect, None);
+    assert!(config.proxies[0].proxy.0.include_connection_meta);
+    assert_eq!(config.rpc.namespaces[0].proxy_name.as_deref(), Some("one"));
+    // A minute is longer than a call may take here: that is said, not changed.
+    let error = crate::Settings::validate(&config, false).expect_err("it is too long");
+    assert!(
+        error.to_string().starts_with("push.client.proxy.connect: timeout"),
+        "{error}"
+    );
 }

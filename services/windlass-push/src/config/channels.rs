@@ -77,6 +77,22 @@ pub struct ChannelOptions {
     pub channel_regex: Pattern,
     /// What a publication's data must be beside JSON.
     pub publication_data_format: DataFormat,
+    /// A backend says who may subscribe without a token; then no other option does.
+    pub subscribe_proxy_enabled: bool,
+    /// Which; `default` when absent.
+    pub subscribe_proxy_name: Option<String>,
+    /// A backend says who may publish and what; then no other option does.
+    pub publish_proxy_enabled: bool,
+    /// Which; `default` when absent.
+    pub publish_proxy_name: Option<String>,
+    /// A backend says whether a subscription that ends may go on.
+    pub sub_refresh_proxy_enabled: bool,
+    /// Which; `default` when absent.
+    pub sub_refresh_proxy_name: Option<String>,
+    /// A backend is told that a subscription has ended.
+    pub unsubscribe_proxy_enabled: bool,
+    /// Which; `default` when absent.
+    pub unsubscribe_proxy_name: Option<String>,
 }
 
 /// What it is to recover.
@@ -294,6 +310,11 @@ impl Channels {
             namespaces: named,
             any,
         })
+    }
+
+    /// The options of all channels.
+    pub(crate) fn each(&self) -> impl Iterator<Item = &ChannelOptions> {
+        self.namespaces.values().chain([&self.plain]).map(|options| &**options)
     }
 
     /// The options of the channel `name`.

@@ -16,7 +16,7 @@ use windlass_serve::auth::Verified;
 
 use super::error::Error;
 use super::extract::Parameters;
-use super::websocket::jitter;
+use super::websocket::{jitter, show};
 use crate::broker::{self, NodeId};
 use crate::centrifuge::codec::{Codec, protobuf};
 use crate::centrifuge::dialect::{Carrier, Dialect};
@@ -24,7 +24,7 @@ use crate::centrifuge::peer::{Peer, Route};
 use crate::centrifuge::session::Centrifuge;
 use crate::client::ClientId;
 use crate::control::Control;
-use crate::desk::Desk;
+use crate::desk::{Desk, Shown};
 use crate::driver::Driver;
 use crate::emulation::{self, SessionId};
 use crate::link::Link as _;
@@ -56,6 +56,7 @@ pub(super) async fn http_stream(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Error> {
+    let shown = show(&push, shown, &headers);
     let first = read(&push, body).await?;
     let (codec, media) = if is_binary(&headers) {
         (Codec::Protobuf, "application/octet-stream")
@@ -82,10 +83,12 @@ pub(super) async fn http_stream(
 pub(super) async fn sse(
     State(push): State<Arc<Push>>,
     shown: Option<Extension<Verified>>,
+    headers: HeaderMap,
     Parameters(query): Parameters<Connect>,
 ) -> Result<Response, Error> {
     let first = query.cf_connect.filter(|commands| !commands.is_empty());
     let first = first.ok_or(Error::Query("cf_connect must have the first commands"))?;
+    let shown = show(&push, shown, &headers);
     Ok(server_sent_events(push, shown, first))
 }
 
@@ -93,14 +96,16 @@ pub(super) async fn sse(
 pub(super) async fn sse_by_post(
     State(push): State<Arc<Push>>,
     shown: Option<Extension<Verified>>,
+    headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Error> {
+    let shown = show(&push, shown, &headers);
     let first = read(&push, body).await?;
     let first = String::from_utf8(first.into()).map_err(|_| Error::Emulation("the commands are not UTF-8"))?;
     Ok(server_sent_events(push, shown, first))
 }
 
-fn server_sent_events(push: Arc<Push>, shown: Option<Extension<Verified>>, first: String) -> Response {
+fn server_sent_events(push: Arc<Push>, shown: Shown, first: String) -> Response {
     let dialect = Dialect {
         codec: Codec::Json,
         carrier: Carrier::Events,
@@ -125,7 +130,7 @@ fn converse(
     media: &'static str,
     first: Message,
     prelude: Option<Bytes>,
-    shown: Option<Extension<Verified>>,
+    shown: Shown,
     transport: Transport,
 ) -> Response {
     let outbox = Arc::new(Outbox::new(push.settings().queue_bytes_max));
@@ -147,7 +152,6 @@ fn converse(
     tokio::spawn(async move {
         let _session = session;
         let _place = push.connections().add(&outbox, transport, push.metrics());
-        let shown = shown.map(|Extension(shown)| shown);
         let desk = Desk::new(
             Arc::clone(&push),
             Arc::clone(&outbox),

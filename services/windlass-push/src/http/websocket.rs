@@ -6,7 +6,7 @@ use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
-use http::{HeaderValue, Request, header};
+use http::{HeaderMap, HeaderValue, Request, header};
 use tokio::time::Instant;
 use windlass_serve::auth::Verified;
 
@@ -17,7 +17,7 @@ use crate::centrifuge::peer::Peer;
 use crate::centrifuge::session::Centrifuge;
 use crate::client::ClientId;
 use crate::config::Settings;
-use crate::desk::Desk;
+use crate::desk::{Desk, Shown};
 use crate::driver::Driver;
 use crate::metrics::Transport;
 use crate::outbox::Outbox;
@@ -35,6 +35,7 @@ pub(super) async fn centrifuge(
     shown: Option<Extension<Verified>>,
     request: Request<Body>,
 ) -> Result<Response, Error> {
+    let shown = show(&push, shown, request.headers());
     let asked = asks_for_protobuf(request.uri().query().unwrap_or_default());
     let (response, opening) = handshake::accept(request, &CENTRIFUGE_PROTOCOLS)?;
     let agreed = response.headers().get(header::SEC_WEBSOCKET_PROTOCOL);
@@ -57,6 +58,7 @@ pub(super) async fn plain(
     shown: Option<Extension<Verified>>,
     request: Request<Body>,
 ) -> Result<Response, Error> {
+    let shown = show(&push, shown, request.headers());
     let (response, opening) = handshake::accept(request, &[])?;
     let session = |settings| Plain::new(settings, Instant::now().into_std(), jitter());
     converse(
@@ -87,7 +89,7 @@ pub fn accept_websocket<S: Session + 'static>(
         opening,
         session,
         ClientId::random(),
-        None,
+        Shown::default(),
         Transport::Plain,
         Codec::Json,
     );
@@ -106,7 +108,7 @@ fn converse<S: Session + 'static>(
     opening: Opening,
     session: impl FnOnce(Arc<Settings>) -> S + Send + 'static,
     client: ClientId,
-    shown: Option<Extension<Verified>>,
+    shown: Shown,
     transport: Transport,
     codec: Codec,
 ) {
@@ -120,18 +122,16 @@ fn converse<S: Session + 'static>(
         };
         let outbox = Arc::new(Outbox::new(push.settings().queue_bytes_max));
         let _place = push.connections().add(&outbox, transport, push.metrics());
-        let desk = Desk::new(
-            Arc::clone(&push),
-            Arc::clone(&outbox),
-            client,
-            shown.map(|Extension(shown)| shown),
-            transport,
-            codec,
-        );
+        let desk = Desk::new(Arc::clone(&push), Arc::clone(&outbox), client, shown, transport, codec);
         // Made only now: what is made before is kept by this task twice.
         let session = session(Arc::clone(push.settings()));
         Box::new(Driver::new(push, socket, session, desk, outbox)).run().await;
     });
+}
+
+/// What the request shows that opens a connection.
+pub(super) fn show(push: &Push, verified: Option<Extension<Verified>>, headers: &HeaderMap) -> Shown {
+    Shown::new(verified.map(|Extension(verified)| verified), headers, push.settings())
 }
 
 /// A number from 0 to 1.

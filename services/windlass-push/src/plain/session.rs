@@ -14,13 +14,13 @@ use super::tasks::Tasks;
 use crate::broker::{Outgoing, Retention};
 use crate::channel::ChannelKey;
 use crate::client::Identity;
-use crate::codes::Disconnect;
+use crate::codes::{Denial, Disconnect};
 use crate::config::Settings;
 use crate::heartbeat::{Beat, Heartbeat};
 use crate::payload::Payload;
 use crate::queue::{Delivery, Slot};
 use crate::session::{
-    Action, Actions, Completion, Credentials, Effect, Failure, Instruction, Session, Source, Subscribe,
+    Action, Actions, Completion, Credentials, Effect, Failure, Instruction, Session, Source, Subscribe, Unknown,
 };
 use crate::socket::Message;
 use crate::socket::frame::{self, Opcode};
@@ -190,18 +190,20 @@ impl Plain {
         self.principal = Some(identity.principal);
     }
 
-    fn token_shown(&mut self, up: Up, result: Result<Identity, TokenError>, now: Instant) {
+    fn token_shown(&mut self, up: Up, result: Result<Identity, Unknown>, now: Instant) {
         match result {
             Ok(identity) => {
                 self.identified(identity, now);
                 self.act(up);
             }
+            Err(Unknown::Denied(Denial::Disconnected(disconnect))) => self.close(disconnect),
             Err(error) => {
                 let code = match error {
-                    TokenError::Missing => ErrorCode::TokenMissing,
-                    TokenError::Invalid(_) => ErrorCode::TokenInvalid,
-                    TokenError::Expired => ErrorCode::TokenExpired,
-                    TokenError::Unverifiable => ErrorCode::Unavailable,
+                    Unknown::Denied(_) => ErrorCode::Unavailable,
+                    Unknown::Token(TokenError::Missing) => ErrorCode::TokenMissing,
+                    Unknown::Token(TokenError::Invalid(_)) => ErrorCode::TokenInvalid,
+                    Unknown::Token(TokenError::Expired) => ErrorCode::TokenExpired,
+                    Unknown::Token(TokenError::Unverifiable) => ErrorCode::Unavailable,
                 };
                 let file_id = match &up {
                     Up::Task { file_id, .. } => Some(file_id.as_str()),
@@ -273,6 +275,7 @@ impl Session for Plain {
             }
             // Never asked for here.
             Completion::Granted(_)
+            | Completion::Answered { .. }
             | Completion::History(_)
             | Completion::Presence(_)
             | Completion::PresenceCount(_) => {}

@@ -6,6 +6,7 @@ mod adversary;
 mod binary;
 mod drain;
 mod liveness;
+mod proxy;
 mod recovery;
 mod server;
 mod slow;

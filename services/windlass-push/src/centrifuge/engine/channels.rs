@@ -3,7 +3,7 @@
 use windlass_task::{Principal, Right};
 
 use super::{Awaiting, Engine, error_of};
-use crate::broker::{History, Outgoing, PresenceCount, Range};
+use crate::broker::{History, Outgoing, PresenceCount, Range, Retention};
 use crate::centrifuge::codec::Codec;
 use crate::centrifuge::command::{HistoryRequest, PublishRequest};
 use crate::centrifuge::push;
@@ -14,7 +14,16 @@ use crate::codes::ErrorCode;
 use crate::config::ChannelOptions;
 use crate::payload::Payload;
 use crate::position::names_epoch;
+use crate::proxy::Kind as Asks;
 use crate::session::{Effect, Failure};
+
+/// Something that a client wants to publish.
+#[derive(Debug)]
+pub(super) struct Offered {
+    pub(super) channel: ChannelKey,
+    pub(super) outgoing: Box<Outgoing>,
+    pub(super) retention: Retention,
+}
 
 impl Engine {
     pub(super) fn publish(&mut self, id: u32, request: PublishRequest) {
@@ -22,15 +31,33 @@ impl Engine {
             return;
         };
         match self.admit_publication(&kind, request) {
-            Ok(effect) => {
-                self.awaiting = Some(Awaiting::Publish { id });
-                self.effect(effect);
-            }
+            Ok((publication, None)) => self.send_out(id, publication),
+            Ok((publication, Some(proxy))) => self.ask_to_publish(id, publication, proxy.to_owned()),
             Err(error) => self.refuse(id, error),
         }
     }
 
-    fn admit_publication(&self, kind: &Kind, request: PublishRequest) -> Result<Effect, ErrorCode> {
+    /// Publishes what may be published.
+    pub(super) fn send_out(&mut self, id: u32, publication: Offered) {
+        let Offered {
+            channel,
+            outgoing,
+            retention,
+        } = publication;
+        self.awaiting = Some(Awaiting::Publish { id });
+        self.effect(Effect::Publish {
+            channel,
+            outgoing,
+            retention,
+        });
+    }
+
+    /// What a client may publish; with the name of the proxy where a backend has the last word.
+    fn admit_publication<'a>(
+        &self,
+        kind: &'a Kind,
+        request: PublishRequest,
+    ) -> Result<(Offered, Option<&'a str>), ErrorCode> {
         let principal = self.principal().ok_or(ErrorCode::Unauthorized)?;
         if request.r#type != 0 {
             return Err(ErrorCode::NotAvailable);
@@ -41,10 +68,11 @@ impl Engine {
         };
         let subscription = self.subscriptions.named(&request.channel);
         let by_subscription = options.allow_publish_for_subscriber && subscription.is_some();
+        let proxy = options.proxy(Asks::Publish);
         let allowed = principal.may(Right::Publish)
             && self.counts(options.allow_publish_for_anonymous)
             && (options.allow_publish_for_client || by_subscription);
-        if !allowed {
+        if proxy.is_none() && !allowed {
             return Err(ErrorCode::PermissionDenied);
         }
         let data = self.data_of(request.data).ok_or(ErrorCode::BadRequest)?;
@@ -53,7 +81,7 @@ impl Engine {
         }
         let mut info = self.info();
         info.chan_info = subscription.map_or_else(Payload::default, |subscription| subscription.info.clone());
-        Ok(Effect::Publish {
+        let publication = Offered {
             channel: ChannelKey::new(&principal.tenant, &request.channel),
             outgoing: Box::new(Outgoing {
                 data,
@@ -62,7 +90,8 @@ impl Engine {
                 ..Outgoing::default()
             }),
             retention: options.retention(),
-        })
+        };
+        Ok((publication, proxy))
     }
 
     /// What a client publishes, as everybody can take it: a channel's data are JSON, whatever the publisher speaks.

@@ -12,12 +12,12 @@ use crate::centrifuge::command::{ConnectRequest, RefreshRequest, SubRefreshReque
 use crate::centrifuge::recovery::Known;
 use crate::centrifuge::reply::{ConnectResult, Outcome, RefreshResult, SubRefreshResult};
 use crate::client::{ClientInfo, Identity};
-use crate::codes::{Disconnect, ErrorCode};
+use crate::codes::{Denial, Disconnect, ErrorCode};
 use crate::grant::{SubscriptionToken, Welcome};
 use crate::heartbeat::Heartbeat;
 use crate::payload::Payload;
 use crate::queue::Slot;
-use crate::session::{Credentials, Effect};
+use crate::session::{Credentials, Effect, Unknown};
 
 /// The version that clients are told.
 const VERSION: &str = concat!("windlass ", env!("CARGO_PKG_VERSION"));
@@ -30,6 +30,8 @@ pub(super) struct Connected {
     pub(super) anonymous: bool,
     /// What others see of the user.
     pub(super) info: Payload,
+    /// What the backend has attached to the connection.
+    pub(super) meta: Payload,
     pub(super) heartbeat: Heartbeat,
     /// When it ends unless it is refreshed.
     pub(super) ends: Option<Instant>,
@@ -76,35 +78,36 @@ impl Engine {
             token: request.token,
             name: request.name,
             version: request.version,
+            data: request.data,
+            headers: request.headers,
         })));
     }
 
-    pub(super) fn connected(&mut self, mut connecting: Connecting, result: Result<Identity, TokenError>, now: Instant) {
+    pub(super) fn connected(&mut self, mut connecting: Connecting, result: Result<Identity, Unknown>, now: Instant) {
         let State::Opened { stale_at } = self.state else { return };
         let identity = match result {
             Ok(identity) => identity,
-            // The library asks the application for a new token and comes back on another connection.
-            Err(TokenError::Expired) => {
+            Err(unknown) => {
+                // After an error the library comes back on another connection, for an expired token with a new one.
                 self.state = State::Refused { stale_at };
-                return self.refuse(connecting.id, ErrorCode::TokenExpired);
+                return self.deny(connecting.id, denial_of(unknown));
             }
-            Err(TokenError::Missing | TokenError::Invalid(_)) => return self.close(Disconnect::InvalidToken),
-            // Nothing is wrong with the token as far as anybody knows: the library comes back with it.
-            Err(TokenError::Unverifiable) => return self.close(Disconnect::ServerError),
         };
         let Welcome {
             info,
             data,
+            meta,
             subscriptions,
         } = identity.welcome;
         self.state = State::Connected(Box::new(Connected {
             principal: identity.principal,
             anonymous: identity.anonymous,
             info,
+            meta,
             heartbeat: Heartbeat::start(self.settings.rhythm, now, self.jitter),
-            ends: self.end_of(identity.expires_in, now),
+            ends: self.end_of_connection(identity.expires_in, now),
         }));
-        let (expires, ttl) = expiry(identity.expires_in);
+        let (expires, ttl) = self.expiry_of_connection(identity.expires_in);
         let route = self.peer.route.as_deref();
         connecting.result = ConnectResult {
             client: self.peer.client.to_string(),
@@ -122,7 +125,8 @@ impl Engine {
     }
 
     pub(super) fn refresh(&mut self, id: u32, request: RefreshRequest) {
-        if request.token.is_empty() {
+        // A client that is not told of its end has nothing to refresh.
+        if request.token.is_empty() || self.refreshes_connections() {
             self.close(Disconnect::BadRequest);
         } else if matches!(&self.state, State::Connected(connected) if connected.ends.is_none()) {
             self.refuse(id, ErrorCode::NotAvailable);
@@ -132,12 +136,10 @@ impl Engine {
         }
     }
 
-    pub(super) fn refreshed(&mut self, id: u32, result: Result<Identity, TokenError>, now: Instant) {
+    pub(super) fn refreshed(&mut self, id: u32, result: Result<Identity, Unknown>, now: Instant) {
         let identity = match result {
             Ok(identity) => identity,
-            Err(TokenError::Expired) => return self.refuse(id, ErrorCode::TokenExpired),
-            Err(TokenError::Missing | TokenError::Invalid(_)) => return self.close(Disconnect::InvalidToken),
-            Err(TokenError::Unverifiable) => return self.close(Disconnect::ServerError),
+            Err(unknown) => return self.deny(id, denial_of(unknown)),
         };
         let ends = self.end_of(identity.expires_in, now);
         let State::Connected(connected) = &mut self.state else {
@@ -150,6 +152,9 @@ impl Engine {
         }
         connected.principal = identity.principal;
         connected.info = identity.welcome.info;
+        if !identity.welcome.meta.is_empty() {
+            connected.meta = identity.welcome.meta;
+        }
         connected.ends = ends;
         let (expires, ttl) = expiry(identity.expires_in);
         self.done(
@@ -171,6 +176,7 @@ impl Engine {
             .map(|subscription| subscription.ends.is_some());
         match expires {
             _ if channel.is_empty() => self.close(Disconnect::BadRequest),
+            Some(_) if self.refreshes_subscriptions(&channel) => self.close(Disconnect::BadRequest),
             _ if r#type != 0 => self.refuse(id, ErrorCode::NotAvailable),
             None => self.refuse(id, ErrorCode::PermissionDenied),
             Some(false) => self.refuse(id, ErrorCode::NotAvailable),
@@ -256,5 +262,16 @@ impl Engine {
     pub(super) fn end_of(&self, expires_in: Option<Duration>, now: Instant) -> Option<Instant> {
         // A token may be good for longer than an Instant can say; then it ends with the process.
         expires_in.and_then(|expires_in| now.checked_add(expires_in.saturating_add(self.settings.expiry_grace)))
+    }
+}
+
+/// What a client is told that nobody knows, or that is not let in.
+fn denial_of(unknown: Unknown) -> Denial {
+    match unknown {
+        Unknown::Token(TokenError::Expired) => ErrorCode::TokenExpired.into(),
+        Unknown::Token(TokenError::Missing | TokenError::Invalid(_)) => Denial::Disconnected(Disconnect::InvalidToken),
+        // Nothing is wrong with the token as far as anybody knows: the library comes back with it.
+        Unknown::Token(TokenError::Unverifiable) => Denial::Disconnected(Disconnect::ServerError),
+        Unknown::Denied(denial) => denial,
     }
 }

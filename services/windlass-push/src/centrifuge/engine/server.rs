@@ -6,7 +6,7 @@ use super::connect::Connecting;
 use super::subscribe::Beginning;
 use super::subscriptions::Maker;
 use super::terms::Terms;
-use super::{Awaiting, Engine, expiry};
+use super::{Awaiting, Engine};
 use crate::centrifuge::recovery::Known;
 use crate::centrifuge::reply::{Outcome, Push, Reply};
 use crate::channel::{self, Kind};
@@ -145,8 +145,8 @@ impl Engine {
                 }
             }
             Instruction::Refresh { expires_in } => {
-                let ends = self.end_of(expires_in, now);
-                let (expires, ttl) = expiry(expires_in);
+                let ends = self.end_of_connection(expires_in, now);
+                let (expires, ttl) = self.expiry_of_connection(expires_in);
                 if let Some(connected) = self.connected_mut() {
                     connected.ends = ends;
                     self.send(Reply::Push(Push::Refresh { expires, ttl }));

@@ -20,6 +20,7 @@ use crate::config::ChannelOptions;
 use crate::config::channels::{is_private, users};
 use crate::grant::{Grant, SubscriptionToken};
 use crate::position::names_epoch;
+use crate::proxy::Kind as Asks;
 use crate::publication::Message;
 use crate::queue::Slot;
 use crate::session::{Effect, Failure, Note, Source, Start, Subscribe, TaskValue};
@@ -40,6 +41,14 @@ pub(super) struct Beginning {
     /// What the client has, if it was here before.
     pub(super) known: Option<Known>,
     pub(super) terms: Terms,
+}
+
+/// By what a client may have a channel.
+enum Admission<'a> {
+    /// By the channel's options.
+    Granted,
+    /// By the word of a backend, through the proxy of this name.
+    ByWord(&'a str),
 }
 
 impl Engine {
@@ -73,8 +82,9 @@ impl Engine {
                 self.effect(Effect::ReadGrant { token });
             }
             Kind::Stream(options) => match self.admit_without_token(&request.channel, &options) {
-                Ok(()) => self.subscribe_stream(id, &request, &options, Grant::default(), now),
-                Err(error) => self.refuse(id, error),
+                Some(Admission::Granted) => self.subscribe_stream(id, &request, &options, Grant::default(), now),
+                Some(Admission::ByWord(proxy)) => self.ask_to_subscribe(id, request, &options, proxy.to_owned()),
+                None => self.refuse(id, ErrorCode::PermissionDenied),
             },
         }
     }
@@ -98,19 +108,18 @@ impl Engine {
         }
     }
 
-    /// Whether a client may have a channel by what it is and by who the client is.
-    fn admit_without_token(&self, name: &str, options: &ChannelOptions) -> Result<(), ErrorCode> {
-        let limited = options.allow_user_limited_channels.then(|| users(name)).flatten();
-        let allowed = match limited {
-            _ if is_private(name) => false,
-            Some(mut users) => !self.is_anonymous() && users.any(|user| user == self.user()),
-            None => options.allow_subscribe_for_client && self.counts(options.allow_subscribe_for_anonymous),
-        };
-        if allowed {
-            Ok(())
-        } else {
-            Err(ErrorCode::PermissionDenied)
+    /// Whether a client may have a channel by what it is and by who the client is, or somebody else says.
+    fn admit_without_token<'a>(&self, name: &str, options: &'a ChannelOptions) -> Option<Admission<'a>> {
+        if is_private(name) {
+            return None;
         }
+        let limited = options.allow_user_limited_channels.then(|| users(name)).flatten();
+        let allowed = match (limited, options.proxy(Asks::Subscribe)) {
+            (Some(mut users), _) => !self.is_anonymous() && users.any(|user| user == self.user()),
+            (None, Some(proxy)) => return Some(Admission::ByWord(proxy)),
+            (None, None) => options.allow_subscribe_for_client && self.counts(options.allow_subscribe_for_anonymous),
+        };
+        allowed.then_some(Admission::Granted)
     }
 
     pub(super) fn granted(
@@ -138,7 +147,7 @@ impl Engine {
         token.channel == channel && token.user == self.user() && client
     }
 
-    fn subscribe_stream(
+    pub(super) fn subscribe_stream(
         &mut self,
         id: u32,
         request: &SubscribeRequest,
@@ -203,7 +212,11 @@ impl Engine {
     ) -> Option<Slot> {
         let tenant = &self.principal()?.tenant;
         let channel = ChannelKey::new(tenant, name);
-        let ends = self.end_of(terms.expires_in, now);
+        let ends = if terms.refreshed_here {
+            terms.expires_in.and_then(|expires_in| now.checked_add(expires_in))
+        } else {
+            self.end_of(terms.expires_in, now)
+        };
         let slot = self
             .subscriptions
             .start(channel.clone(), maker, ends, terms.info.clone());
@@ -380,7 +393,7 @@ fn known_by(request: &SubscribeRequest) -> Option<Known> {
 
 /// What is told of every subscription.
 fn described(terms: &Terms) -> SubscribeResult {
-    let (expires, ttl) = expiry(terms.expires_in);
+    let (expires, ttl) = expiry(terms.expires_in.filter(|_| !terms.refreshed_here));
     SubscribeResult {
         expires,
         ttl,

@@ -7,6 +7,7 @@ use crate::config::ChannelOptions;
 use crate::config::channels::{DeltaType, RecoveryMode};
 use crate::grant::{Flag, Grant};
 use crate::payload::Payload;
+use crate::proxy::Kind;
 
 /// What a subscription is made of.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -27,6 +28,8 @@ pub(super) struct Terms {
     pub(super) deltas: bool,
     /// How long it is good for.
     pub(super) expires_in: Option<Duration>,
+    /// A backend says then whether it goes on; the client is not told that it ends.
+    pub(super) refreshed_here: bool,
     /// What others see of the user in this channel.
     pub(super) info: Payload,
     /// What the application is told.
@@ -75,6 +78,7 @@ impl Terms {
             cache: options.force_recovery_mode == RecoveryMode::Cache,
             deltas: false,
             expires_in,
+            refreshed_here: options.proxy(Kind::SubRefresh).is_some(),
             info,
             data,
         }

@@ -17,6 +17,7 @@ use crate::publication::Message;
 use crate::queue::{Class, Delivery, End};
 use crate::session::{Source, Start, Subscribe};
 
+mod ask;
 mod commands;
 mod grants;
 mod recovery;

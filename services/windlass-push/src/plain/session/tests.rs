@@ -26,10 +26,14 @@ impl Bench {
         };
         assert_eq!(
             bench.heard(),
-            ["Authenticate(Credentials { token: \"\", name: \"\", version: \"\" })"]
+            [
+                "Authenticate(Credentials { token: \"\", name: \"\", version: \"\", data: Payload(0 bytes), headers: {} })"
+            ]
         );
         assert!(!bench.plain.is_receptive());
-        bench.plain.complete(Completion::Authenticated(identity), now);
+        bench
+            .plain
+            .complete(Completion::Authenticated(identity.map_err(Into::into)), now);
         bench
     }
 
@@ -245,9 +249,13 @@ fn a_connection_that_has_shown_nothing_shows_it_with_join() {
     ] {
         assert_eq!(
             bench.say(&with_token),
-            ["Authenticate(Credentials { token: \"t\", name: \"\", version: \"\" })"]
+            [
+                "Authenticate(Credentials { token: \"t\", name: \"\", version: \"\", data: Payload(0 bytes), headers: {} })"
+            ]
         );
-        bench.plain.complete(Completion::Authenticated(Err(error)), bench.now);
+        bench
+            .plain
+            .complete(Completion::Authenticated(Err(error.into())), bench.now);
         assert!(bench.heard()[0].contains(code));
     }
     bench.say(&with_token);

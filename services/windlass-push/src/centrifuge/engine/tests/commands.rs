@@ -56,14 +56,14 @@ fn connect_tells_who_the_client_is_and_how_it_is_pinged() {
 fn an_expired_token_is_an_error_after_which_nothing_is_taken_and_a_wrong_one_ends_the_connection() {
     let mut bench = Bench::opened();
     bench.ask(r#"{"id":1,"connect":{"token":"t"}}"#);
-    bench.complete(Completion::Authenticated(Err(TokenError::Expired)));
+    bench.complete(Completion::Authenticated(Err(TokenError::Expired.into())));
     assert_eq!(bench.heard(), [refused(1, 109)]);
     assert_eq!(bench.ask(r#"{"id":2,"subscribe":{"channel":"a"}}"#), BAD_REQUEST);
 
     for error in [TokenError::Missing, TokenError::Invalid("x")] {
         let mut bench = Bench::opened();
         bench.ask(r#"{"id":1,"connect":{}}"#);
-        bench.complete(Completion::Authenticated(Err(error)));
+        bench.complete(Completion::Authenticated(Err(error.into())));
         assert_eq!(bench.heard(), ["close 3500"]);
     }
 }
@@ -331,7 +331,7 @@ fn a_connection_ends_with_its_token_unless_it_is_refreshed_by_the_same_user() {
 
     bench.say(r#"{"id":3,"refresh":{"token":"t"}}"#);
     bench.take();
-    bench.complete(Completion::Authenticated(Err(TokenError::Expired)));
+    bench.complete(Completion::Authenticated(Err(TokenError::Expired.into())));
     assert_eq!(bench.heard(), [refused(3, 109)]);
 
     bench.now += minute + Duration::from_secs(25);

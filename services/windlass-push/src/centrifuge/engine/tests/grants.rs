@@ -204,8 +204,8 @@ fn welcomed(bench: &mut Bench, channels: &[&str]) {
     };
     let welcome = Welcome {
         info: Payload::of(&"ann's").unwrap(),
-        data: Payload::default(),
         subscriptions: channels.iter().map(subscription).collect(),
+        ..Welcome::default()
     };
     bench.complete(Completion::Authenticated(Ok(Identity {
         welcome,

@@ -596,5 +596,6 @@ fn succeed(effect: Effect) -> Completion {
         Effect::ReadPresence { .. } => Completion::Presence(Ok(Vec::new())),
         Effect::CountPresence { .. } => Completion::PresenceCount(Ok(Default::default())),
         Effect::Operate { .. } => panic!("the protocol has no operations"),
+        Effect::Ask(ask) => panic!("nobody is to be asked: {ask:?}"),
     }
 }
