@@ -19,6 +19,7 @@ pub mod metadata;
 pub mod operation;
 pub mod outbox;
 pub mod principal;
+pub mod quota;
 pub mod record;
 pub mod status;
 pub mod store;

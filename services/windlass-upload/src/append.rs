@@ -28,6 +28,7 @@ use crate::hooks::{Asked, Receiving, Turn};
 use crate::ietf::Interims;
 use crate::service::{Upload, failure, patiently};
 use crate::storage::{Manifest, Writer};
+use crate::tenants::Pace;
 use crate::tus::{Admission, Rejection};
 use crate::upkeep;
 
@@ -86,6 +87,7 @@ impl Session {
             Status::Pending | Status::Uploading | Status::Completed | Status::Failed => record,
         };
         hold.goes_on_from(record.revision);
+        upload.tenants.go_on(&record.key, record.lifetime()).await;
         let lead = admission.declare.map(Change::DeclareLength).into_iter().collect();
         let expected = Expected::Holder {
             token: record.token,
@@ -174,6 +176,12 @@ impl Session {
             return;
         }
         let Record { key, token, .. } = &self.record;
+        if let Err(error) = self.upload.tenants.close(key).await {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "a refused creation is counted"
+            );
+        }
         if let Err(error) = self.upload.storage().remove(key, &[], token.epoch).await {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
@@ -281,6 +289,9 @@ impl Session {
         let mut asked = pin!(self.hold.asked());
         let mut draining = pin!(upload.parts.shutdown.draining());
         let mut receiving = Receiving::new(&upload, self.record.received);
+        let pace = upload.tenants.pace(&self.record.key.tenant);
+        // Bytes that were taken and not paid for: nothing more is read until they are.
+        let mut owed = 0;
         loop {
             let due = self.due;
             let saving = !body.is_checked();
@@ -294,10 +305,15 @@ impl Session {
                     Turn::Tell if self.recorded => receiving.tell(&upload, &self.record, &self.asked),
                     Turn::Tell => {}
                 },
-                bytes = body.next() => match bytes? {
+                () = pay(pace.as_ref(), owed), if owed > 0 => {
+                    owed = 0;
+                    body.looked_away();
+                }
+                bytes = body.next(), if owed == 0 => match bytes? {
                     None => return Ok(()),
                     Some(bytes) => {
                         self.hold.moved();
+                        owed = if pace.is_some() { bytes.len() as u64 } else { 0 };
                         self.push(bytes, saving).await?;
                     }
                 },
@@ -407,6 +423,13 @@ pub(crate) async fn take_nothing<E: Into<Error>>(
         .next()
         .await
         .map(drop)
+}
+
+/// Pays for bytes out of a tenant's allowance.
+async fn pay(pace: Option<&Pace>, bytes: u64) {
+    if let Some(pace) = pace {
+        pace.pay(bytes).await;
+    }
 }
 
 /// Waits until `due`; without one, for ever.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use windlass_serve::config::Time;
 
-use crate::{content, hooks, tusd};
+use crate::{content, hooks, tenants, tusd};
 
 /// The `upload` section of a configuration file. Times are texts such as `500ms`, `15s`, `5m`, `24h`.
 #[derive(Debug, Clone, Deserialize)]
@@ -29,6 +29,8 @@ pub struct Config {
     pub origin: String,
     /// Whether acknowledged bytes also survive a power cut; each checkpoint then waits for the disk.
     pub survive_power_cut: bool,
+    /// What each tenant may have.
+    pub tenants: tenants::Settings,
     /// The media types that are taken, by what the bytes are; any when absent.
     pub allowed_types: Option<Vec<content::MediaRange>>,
     /// Whether finished uploads can be read only after somebody with the right to release them has done so.
@@ -55,6 +57,7 @@ impl Default for Config {
             public_url: None,
             origin: "local".to_owned(),
             survive_power_cut: false,
+            tenants: tenants::Settings::default(),
             allowed_types: None,
             quarantine: false,
             hooks: None,

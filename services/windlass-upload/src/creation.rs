@@ -179,6 +179,10 @@ impl New {
         row: Option<&'static Row>,
     ) -> Result<(Session, Option<Answer>), Error> {
         let answer = self.upload.ask_before_creation(&mut self.creation, asked, row).await?;
+        self.upload
+            .tenants
+            .open(&self.creation.key, self.creation.lifetime)
+            .await?;
         let hold = self.hold.or_else(|| self.upload.holders.try_hold(&self.creation.key));
         let hold = hold.ok_or(Error::FindUpload)?;
         let mut session = Session::create(self.upload, hold, self.creation).await?;
@@ -193,6 +197,7 @@ impl New {
     pub(crate) async fn record(mut self, asked: &Asked) -> Result<(Record, Option<Answer>), Error> {
         let upload = self.upload;
         let answer = upload.ask_before_creation(&mut self.creation, asked, None).await?;
+        upload.tenants.open(&self.creation.key, self.creation.lifetime).await?;
         let manifest = Manifest::of(&self.creation, UnixMillis::now());
         patiently!(upload, upload.storage().write_manifest(&manifest))?;
         match upload.commit(Commit::create(self.creation)).await? {

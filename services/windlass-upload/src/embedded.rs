@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use windlass_serve::Program;
 use windlass_task::EmbeddedStore;
+use windlass_task::quota::LocalQuotas;
 use windlass_task::store::{self, Options};
 
 use crate::config::{self, Config};
@@ -65,6 +66,7 @@ pub fn open(data_dir: &Path, config: &Config, program: &mut Program) -> Result<E
         store: shared.clone(),
         outbox: shared.clone(),
         catalogue: shared,
+        quotas: Arc::new(LocalQuotas::default()),
         feed: store.feed().clone(),
         storage: Arc::new(disk),
         shutdown: program.shutdown(),

@@ -112,6 +112,14 @@ pub enum Error {
     /// The server is going down; what came is kept.
     #[error("the server is going down; go on in a moment")]
     Drain,
+    /// The tenant has as many unfinished uploads as it may.
+    #[error("the tenant has {limit} unfinished uploads, which is as many as it may")]
+    CountUploads {
+        /// How many that is.
+        limit: u64,
+        /// After how long it makes sense to ask again.
+        retry_after: Duration,
+    },
     /// The content is of a kind that is not taken.
     #[error("{}", crate::content::refusal(found))]
     TakeContent {
@@ -189,6 +197,7 @@ impl Error {
             | Self::PaceBody { .. }
             | Self::ReadBody
             | Self::Drain
+            | Self::CountUploads { .. }
             | Self::TakeContent { .. }
             | Self::Quarantine
             | Self::Download
@@ -263,6 +272,12 @@ impl Error {
             Self::PaceBody { .. } => (StatusCode::REQUEST_TIMEOUT, "body_slow", None, None),
             Self::ReadBody => (StatusCode::BAD_REQUEST, "body_incomplete", None, None),
             Self::Drain => (StatusCode::SERVICE_UNAVAILABLE, "draining", None, Some(RETRY_SOON)),
+            Self::CountUploads { retry_after, .. } => (
+                StatusCode::TOO_MANY_REQUESTS,
+                "uploads_too_many",
+                None,
+                Some(*retry_after),
+            ),
             Self::TakeContent { .. } => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "content_refused", None, None),
             Self::Quarantine => (StatusCode::FORBIDDEN, "upload_quarantined", None, None),
             Self::Download => (StatusCode::CONFLICT, "upload_not_finished", None, None),

@@ -150,12 +150,14 @@ async fn take_file(
     );
     let metadata = Metadata::from_pairs(pairs).map_err(|source| Error::KeepMetadata { source })?;
     let new = New::begin(upload, principal, Protocol::Form, None, metadata).await?;
+    let of_tenant = upload.tenants.max_size(&principal.tenant);
+    let max_size = [upload.config.max_size, of_tenant].into_iter().flatten().min();
     let (task_id, location) = (new.key().id.clone(), new.location());
     let (mut session, created) = new.open(asked, None).await?;
     let admission = Admission {
         skip: 0,
         declare: None,
-        room: upload.config.max_size,
+        room: max_size,
     };
     let taken = match session
         .take(

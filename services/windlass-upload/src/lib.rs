@@ -27,6 +27,7 @@ mod metrics;
 pub mod range;
 mod service;
 pub mod storage;
+pub mod tenants;
 pub mod tus;
 pub mod tusd;
 mod upkeep;

@@ -12,6 +12,7 @@ use crate::concat;
 use crate::hooks::Delivery;
 use crate::metrics::Metrics;
 use crate::service::Upload;
+use crate::tenants::Tenants;
 
 /// Delivers durable events and progress to the listeners, until it is cancelled.
 pub(crate) async fn run(upload: &Arc<Upload>) {
@@ -24,6 +25,7 @@ pub(crate) async fn run(upload: &Arc<Upload>) {
             Arc::new(CatalogueListener(Arc::clone(&upload.parts.catalogue)))
         ),
         outbox::run(outbox(), Arc::new(JoinListener(Arc::clone(upload)))),
+        outbox::run(outbox(), Arc::new(TenantsListener(Arc::clone(&upload.tenants)))),
         Delivery::run(upload),
         follow(upload),
     );
@@ -111,6 +113,25 @@ impl Subscriber for JoinListener {
             concat::part_advanced(&self.0, &part).await;
         }
         Ok(())
+    }
+}
+
+/// Counts uploads no more that have ended.
+struct TenantsListener(Arc<Tenants>);
+
+#[async_trait]
+impl Subscriber for TenantsListener {
+    fn group(&self) -> &'static str {
+        "tenants"
+    }
+
+    async fn deliver(&self, event: &Event) -> Result<(), String> {
+        match event.kind {
+            EventType::Completed | EventType::Failed | EventType::Terminated | EventType::Expired => {
+                self.0.close(&event.key()).await.map_err(|error| error.to_string())
+            }
+            EventType::Created | EventType::Released | EventType::Progress => Ok(()),
+        }
     }
 }
 

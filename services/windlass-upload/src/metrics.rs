@@ -1,6 +1,7 @@
 //! What the upload service counts.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -28,6 +29,8 @@ struct Inner {
     hooks_held: Gauge,
     hooks_given_up: Counter,
     tusd_uploads: Family<TusdLabels, Counter>,
+    tenant_refusals: Counter,
+    tenant_waits: Counter<f64, AtomicU64>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -67,6 +70,8 @@ impl Metrics {
             hooks_held: Gauge::default(),
             hooks_given_up: Counter::default(),
             tusd_uploads: Family::default(),
+            tenant_refusals: Counter::default(),
+            tenant_waits: Counter::default(),
         };
         let registry = registry.sub_registry_with_prefix("upload");
         registry.register_with_unit(
@@ -122,6 +127,17 @@ impl Metrics {
             "Uploads found in tusd's directory, by what became of them",
             inner.tusd_uploads.clone(),
         );
+        registry.register(
+            "tenant_refusals",
+            "Creations refused because the tenant has as many uploads as it may",
+            inner.tenant_refusals.clone(),
+        );
+        registry.register_with_unit(
+            "tenant_waits",
+            "Time that tenants waited for their rate",
+            Unit::Seconds,
+            inner.tenant_waits.clone(),
+        );
         Self { inner: Arc::new(inner) }
     }
 
@@ -165,6 +181,14 @@ impl Metrics {
 
     pub(crate) fn tusd_upload(&self, outcome: &'static str) {
         self.inner.tusd_uploads.get_or_create(&TusdLabels { outcome }).inc();
+    }
+
+    pub(crate) fn tenant_refused(&self) {
+        self.inner.tenant_refusals.inc();
+    }
+
+    pub(crate) fn tenant_paced(&self, seconds: f64) {
+        self.inner.tenant_waits.inc_by(seconds);
     }
 
     pub(crate) fn progress(&self) {

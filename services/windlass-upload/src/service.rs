@@ -7,6 +7,7 @@ use prometheus_client::registry::Registry;
 use tokio::time::Instant;
 use tracing::Instrument as _;
 use windlass_serve::{Caller, Shutdown, Tracker, step, trace};
+use windlass_task::quota::Quotas;
 use windlass_task::{
     Alias, Catalogue, Commit, Entry, Feed, Outbox, Outcome, Principal, Record, Right, TaskId, TaskKey, TaskStore,
     Tenant, Token,
@@ -19,6 +20,7 @@ use crate::hooks::Hooks;
 use crate::location::{Name, Target};
 use crate::metrics::Metrics;
 use crate::storage::Storage;
+use crate::tenants::Tenants;
 use crate::tusd::{self, Making, TakeOver};
 use crate::verdict::Verdicts;
 use crate::{listen, upkeep};
@@ -76,6 +78,8 @@ pub struct Parts {
     pub outbox: Arc<dyn Outbox>,
     /// The index of tasks by owner, which this service feeds.
     pub catalogue: Arc<dyn Catalogue>,
+    /// What all processes count together for a tenant.
+    pub quotas: Arc<dyn Quotas>,
     /// The latest values of this process's commits.
     pub feed: Feed,
     /// The bytes.
@@ -97,6 +101,7 @@ pub struct Upload {
     pub(crate) hooks: Option<Arc<Hooks>>,
     pub(crate) verdicts: Verdicts,
     pub(crate) tusd: Option<TakeOver>,
+    pub(crate) tenants: Arc<Tenants>,
 }
 
 impl Upload {
@@ -116,7 +121,9 @@ impl Upload {
             let (store, storage) = (Arc::clone(&parts.store), Arc::clone(&parts.storage));
             TakeOver::new(settings, making, store, storage, metrics.clone())
         });
+        let tenants = Tenants::new(config.tenants.clone(), Arc::clone(&parts.quotas), metrics.clone());
         Ok(Arc::new(Self {
+            tenants: Arc::new(tenants),
             config: validated,
             parts,
             holders,
@@ -144,7 +151,10 @@ impl Upload {
     /// The largest upload that this caller may make, bytes.
     pub(crate) fn max_size(&self, caller: &Caller) -> Option<u64> {
         let by_link = caller.link().and_then(|link| link.max_bytes);
-        [self.config.max_size, by_link].into_iter().flatten().min()
+        let of_tenant = caller
+            .principal()
+            .and_then(|principal| self.tenants.max_size(&principal.tenant));
+        [self.config.max_size, by_link, of_tenant].into_iter().flatten().min()
     }
 
     pub(crate) fn store(&self) -> &dyn TaskStore {

@@ -19,6 +19,7 @@ mod links;
 mod paths;
 mod storm;
 mod takeover;
+mod tenants;
 mod tls;
 mod traces;
 mod tusd;
