@@ -53,7 +53,9 @@ pub trait Quotas: std::fmt::Debug + Send + Sync + 'static {
 /// or how long none can be given. `used_until` is the tenant's time before.
 ///
 /// A wish that lasts longer than [`BURST`] by itself is granted when the tenant has rested for as long as that.
-#[must_use]
+///
+/// # Errors
+/// How long to wait.
 pub fn decide(used_until: u64, now: u64, rate: u64, bytes: u64) -> Result<u64, Duration> {
     const MICROS_PER_SECOND: u128 = 1_000_000;
     let lasts = (u128::from(bytes) * MICROS_PER_SECOND).div_ceil(u128::from(rate.max(1)));
