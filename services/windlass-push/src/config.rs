@@ -119,6 +119,17 @@ pub struct Error {
     reason: &'static str,
 }
 
+impl Config {
+    /// Whether a backend says who a client is that shows no token.
+    pub(crate) fn asks_who_connects(&self) -> bool {
+        self.client
+            .proxy
+            .connect
+            .as_ref()
+            .is_some_and(|connect| connect.enabled)
+    }
+}
+
 impl Error {
     pub(crate) fn new(field: &'static str, reason: &'static str) -> Self {
         Self { field, reason }

@@ -1,5 +1,6 @@
 //! The files that `windlass-push` is configured by: its own, and that of the Centrifugo whose place it takes.
 
+use std::net::SocketAddr;
 use std::path::Path;
 
 use serde::Deserialize;
@@ -79,6 +80,23 @@ impl File {
         file.push = Some(taken.config().map_err(refused)?);
         file.origins = taken.origins;
         Ok(file)
+    }
+
+    /// How callers are known on a listener of this address. Where a backend says who clients are, there need be no
+    /// keys: then no token is good for anything, and whoever the backend does not know is nobody.
+    #[must_use]
+    pub fn auth_on(&self, listen: SocketAddr) -> Option<auth::Settings> {
+        let asks = self.push.as_ref().is_some_and(Config::asks_who_connects);
+        if self.auth.is_some() || listen.ip().is_loopback() || !asks {
+            return self.auth.clone();
+        }
+        let mut secret = [0; 64];
+        getrandom::fill(&mut secret).expect("the system's random source answers once the system has started");
+        let secret = secret.iter().map(|byte| format!("{byte:02x}")).collect();
+        Some(auth::Settings::of(auth::KeySource::Secret {
+            option: "a secret that nobody knows",
+            secret: auth::Secret(secret),
+        }))
     }
 }
 

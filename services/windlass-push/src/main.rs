@@ -13,7 +13,8 @@ use windlass_serve::{Flags, Program, program, telemetry};
 
 /// Pushes live: the Centrifuge protocol on /connection/*
 ///
-/// On a loopback address nobody logs in. On any other address it starts only with auth configured.
+/// On a loopback address nobody logs in. On any other address it starts only with auth configured, or a
+/// backend that says who connects.
 /// Prints `ready on http://ADDR` when it serves; logs go to stderr. SIGTERM asks clients to leave and exits 0.
 #[derive(Parser)]
 #[command(version)]
@@ -52,8 +53,9 @@ async fn serve(arguments: Arguments) -> anyhow::Result<()> {
         centrifugo_config,
     } = arguments;
     let file = File::read(flags.config.as_deref(), centrifugo_config.as_deref())?;
+    let auth = file.auth_on(flags.listen);
     flags.allow_origin.extend(file.origins);
-    let mut program = Program::new(flags, file.auth.as_ref(), &file.listener)?;
+    let mut program = Program::new(flags, auth.as_ref(), &file.listener)?;
     let push = Push::open(&file.push.unwrap_or_default(), &mut program, None)?;
     let app = program.authenticated(windlass_push::router(Arc::clone(&push)));
     let app = app.merge(windlass_push::open_router(Arc::clone(&push)));

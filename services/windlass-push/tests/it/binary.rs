@@ -194,6 +194,37 @@ async fn ask(address: SocketAddr, key: &str) -> String {
     answer
 }
 
+#[tokio::test]
+async fn with_a_backend_that_says_who_connects_it_serves_any_address_without_keys() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("config.yaml");
+    let start = |config: &str| {
+        std::fs::write(&file, config).unwrap();
+        let mut command = Command::new(BINARY);
+        command.args(["--listen", "0.0.0.0:0", "--config"]).arg(&file);
+        command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap()
+    };
+    // Nobody is there; that is for the client to hear.
+    let proxy = |enabled: bool| {
+        format!(
+            "push:\n  client: {{ proxy: {{ connect: {{ enabled: {enabled}, endpoint: \"http://127.0.0.1:1/\" }} }} }}\n"
+        )
+    };
+    let mut process = Process(start(&proxy(true)));
+    let address = SocketAddr::from(([127, 0, 0, 1], process.address().port()));
+    let mut client = Client::open(address, "/connection/websocket").await;
+    client.send(r#"{"id":1,"connect":{}}"#).await;
+    assert!(client.text().await.contains(r#""code":100"#));
+    let mut client = Client::open(address, "/connection/websocket").await;
+    client.send(r#"{"id":1,"connect":{"token":"any"}}"#).await;
+    assert_eq!(client.close_code().await, Some(3500));
+    assert_eq!(request(address, "GET", "/tasks", "").await.code(), "token_missing");
+    assert!(ask(address, "").await.contains("api_off"));
+
+    let refused = start(&proxy(false)).wait().unwrap();
+    assert_eq!(refused.code(), Some(2));
+}
+
 #[test]
 fn a_centrifugo_configuration_that_is_open_to_everybody_is_refused() {
     let directory = tempfile::tempdir().unwrap();
