@@ -18,6 +18,7 @@ use windlass_push::codes::Disconnect;
 use windlass_push::queue::{Delivery, Slot};
 use windlass_push::session::{Action, Completion, Instruction, Session};
 use windlass_push::socket::Message;
+use windlass_push::socket::deflate;
 use windlass_push::socket::frame::{self, Opcode};
 use windlass_push::{Config, Push, Settings};
 use windlass_serve::{Authenticator, Options, Shutdown, Tracker};
@@ -25,18 +26,31 @@ use windlass_serve::{Authenticator, Options, Shutdown, Tracker};
 /// The largest message that suites send, and room for it to go back.
 const MESSAGE_BYTES: usize = 16 * 1024 * 1024;
 
-#[derive(Default)]
-struct Echo(VecDeque<Action>);
+struct Echo {
+    actions: VecDeque<Action>,
+    /// Whether the client takes compressed messages.
+    compresses: bool,
+}
+
+impl Echo {
+    fn send(&mut self, opcode: Opcode, payload: &[u8]) {
+        let frame = if self.compresses {
+            deflate::build(opcode, payload)
+        } else {
+            frame::build(opcode, payload)
+        };
+        self.actions.push_back(Action::Write(frame));
+    }
+}
 
 impl Session for Echo {
     fn receive(&mut self, message: Message, _: Instant) {
-        let frame = match message {
-            Message::Text(text) => frame::text(text.as_bytes()),
-            Message::Binary(bytes) => frame::build(Opcode::Binary, &bytes),
+        match message {
+            Message::Text(text) => self.send(Opcode::Text, text.as_bytes()),
+            Message::Binary(bytes) => self.send(Opcode::Binary, &bytes),
             // The driver answers these itself.
-            Message::Ping(_) | Message::Pong | Message::Close(_) => return,
-        };
-        self.0.push_back(Action::Write(frame));
+            Message::Ping(_) | Message::Pong | Message::Close(_) => {}
+        }
     }
 
     fn farewell(&self, disconnect: &Disconnect) -> Bytes {
@@ -45,7 +59,7 @@ impl Session for Echo {
     }
 
     fn action(&mut self) -> Option<Action> {
-        self.0.pop_front()
+        self.actions.pop_front()
     }
 
     fn deadline(&self) -> Option<Instant> {
@@ -66,14 +80,18 @@ impl Session for Echo {
 }
 
 async fn echo(State(push): State<Arc<Push>>, request: Request<Body>) -> Response {
-    windlass_push::accept_websocket(push, request, |_| Echo::default())
-        .unwrap_or_else(|_| StatusCode::BAD_REQUEST.into_response())
+    windlass_push::accept_websocket(push, request, |_, compresses| Echo {
+        actions: VecDeque::new(),
+        compresses,
+    })
+    .unwrap_or_else(|_| StatusCode::BAD_REQUEST.into_response())
 }
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let mut settings = Settings::validate(&Config::default(), true)?;
     settings.message_bytes_max = MESSAGE_BYTES;
+    settings.compression = true;
     let push = Push::new(settings, Authenticator::Loopback, None);
     let listener = TcpListener::bind("127.0.0.1:0").await.context("cannot listen")?;
     println!("ready on http://{}", listener.local_addr()?);

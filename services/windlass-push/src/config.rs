@@ -95,6 +95,8 @@ pub struct ConnectionConfig {
     pub message_bytes: Option<usize>,
     /// What may wait for a client, bytes; 1 MiB when absent.
     pub queue_bytes: Option<usize>,
+    /// Whether messages of the Centrifuge protocol over WebSocket may be compressed.
+    pub compression: bool,
     /// The most subscriptions at a time; 128 when absent.
     pub channels: Option<usize>,
     /// How long a client may be connected without saying who it is; 10 s when absent.
@@ -183,6 +185,8 @@ pub struct Settings {
     pub message_bytes_max: usize,
     /// What may wait for a client, bytes.
     pub queue_bytes_max: usize,
+    /// Whether messages over WebSocket may be compressed.
+    pub compression: bool,
     /// The most subscriptions of a connection.
     pub subscriptions_max: usize,
     /// How long a client may be connected without saying who it is.
@@ -228,6 +232,7 @@ impl Settings {
             rhythm: rhythm(&config.heartbeat),
             message_bytes_max: config.connection.message_bytes.unwrap_or(MESSAGE_BYTES),
             queue_bytes_max: config.connection.queue_bytes.unwrap_or(QUEUE_BYTES),
+            compression: config.connection.compression,
             subscriptions_max: config.connection.channels.unwrap_or(SUBSCRIPTIONS),
             stale_after: config.connection.stale_after.map_or(STALE_AFTER, |time| time.0),
             expiry_grace: EXPIRY_GRACE,

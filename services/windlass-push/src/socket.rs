@@ -5,6 +5,7 @@
 //! reasons: an idle connection then has no buffer at all, and a frame of the server, which is not masked, is built
 //! once and shared by all its receivers. Nothing here knows what the messages mean.
 
+pub mod deflate;
 pub mod frame;
 pub mod handshake;
 pub mod reader;

@@ -17,8 +17,7 @@ use windlass_push::{Config, Settings};
 use windlass_task::Principal;
 
 /// What a reader makes of bytes that come in these pieces.
-fn read<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> (Vec<Message>, Option<Violation>) {
-    let mut reader = Reader::new(1_024);
+fn read<'a>(mut reader: Reader, pieces: impl IntoIterator<Item = &'a [u8]>) -> (Vec<Message>, Option<Violation>) {
     let mut messages = Vec::new();
     for piece in pieces {
         reader.feed(piece);
@@ -33,13 +32,26 @@ fn read<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> (Vec<Message>, Option
     (messages, None)
 }
 
-/// However the network cuts the bytes, the messages are the same. The first byte says where it cuts.
+/// However the network cuts the bytes, the messages are the same, and within the bound. The first byte says where it
+/// cuts; compressed messages are agreed when it is odd.
 pub(crate) fn websocket(data: &[u8]) {
     let Some((cut, bytes)) = data.split_first() else { return };
-    let whole = read([bytes]);
+    let reader = || match Reader::new(1_024) {
+        reader if cut % 2 == 1 => reader.inflating(),
+        reader => reader,
+    };
+    let whole = read(reader(), [bytes]);
+    for message in &whole.0 {
+        let length = match message {
+            Message::Text(text) => text.len(),
+            Message::Binary(bytes) | Message::Ping(bytes) => bytes.len(),
+            Message::Pong | Message::Close(_) => 0,
+        };
+        assert!(length <= 1_024);
+    }
     let (left, right) = bytes.split_at(usize::from(*cut).min(bytes.len()));
-    assert_eq!(read([left, right]), whole);
-    assert_eq!(read(bytes.chunks(1)), whole);
+    assert_eq!(read(reader(), [left, right]), whole);
+    assert_eq!(read(reader(), bytes.chunks(1)), whole);
 }
 
 pub(crate) fn centrifuge(data: &[u8]) {

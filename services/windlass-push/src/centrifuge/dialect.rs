@@ -5,6 +5,7 @@ use bytes::Bytes;
 use super::codec::{Codec, Error};
 use super::reply::{Push, Reply};
 use crate::codes::Disconnect;
+use crate::socket::deflate;
 use crate::socket::frame::{self, Opcode};
 
 /// An encoding and its carrier.
@@ -21,6 +22,8 @@ pub struct Dialect {
 pub enum Carrier {
     /// WebSocket: each batch is one frame, a text for JSON, binary otherwise.
     WebSocket,
+    /// WebSocket with compressed messages (RFC 7692).
+    Deflated,
     /// The body of a response: one document a line, or messages one after the other.
     Stream,
     /// Server-sent events (HTML Living Standard section 9.2), JSON only.
@@ -29,7 +32,7 @@ pub enum Carrier {
 
 impl Dialect {
     /// How many there are.
-    pub const COUNT: usize = 5;
+    pub const COUNT: usize = 7;
 
     /// This encoding over WebSocket.
     #[must_use]
@@ -49,6 +52,8 @@ impl Dialect {
             (Carrier::Stream, Codec::Json) => 2,
             (Carrier::Stream, Codec::Protobuf) => 3,
             (Carrier::Events, Codec::Json | Codec::Protobuf) => 4,
+            (Carrier::Deflated, Codec::Json) => 5,
+            (Carrier::Deflated, Codec::Protobuf) => 6,
         }
     }
 
@@ -58,6 +63,8 @@ impl Dialect {
         match (self.carrier, self.codec) {
             (Carrier::WebSocket, Codec::Json) => frame::text(replies),
             (Carrier::WebSocket, Codec::Protobuf) => frame::build(Opcode::Binary, replies),
+            (Carrier::Deflated, Codec::Json) => deflate::build(Opcode::Text, replies),
+            (Carrier::Deflated, Codec::Protobuf) => deflate::build(Opcode::Binary, replies),
             (Carrier::Stream, Codec::Json) => [replies, b"\n"].concat().into(),
             (Carrier::Stream, Codec::Protobuf) => Bytes::copy_from_slice(replies),
             (Carrier::Events, Codec::Json | Codec::Protobuf) => event(replies),
@@ -68,7 +75,7 @@ impl Dialect {
     #[must_use]
     pub fn farewell(self, disconnect: &Disconnect) -> Bytes {
         match self.carrier {
-            Carrier::WebSocket => {
+            Carrier::WebSocket | Carrier::Deflated => {
                 let (code, reason) = disconnect.parts();
                 frame::close(code, reason)
             }

@@ -51,6 +51,8 @@ pub(super) fn fate(option: &str) -> Fate {
         "client.channel_limit" => to("connection.channels", Shape::Count),
         "client.queue_max_size" => to("connection.queueBytes", Shape::Count),
         "client.allow_anonymous_connect_without_token" => to("anonymous", Shape::Switch),
+        "websocket.compression" => to("connection.compression", Shape::Switch),
+        "websocket.compression_min_size" | "websocket.compression_level" => Fate::Instead("each has one value here"),
         "websocket.message_size_limit" => to("connection.messageBytes", Shape::Count),
 
         "client.pong_timeout" => Fate::Instead("push.heartbeat.readDeadline says when a silent client is given up"),

@@ -10,7 +10,7 @@ use crate::client::ClientId;
 use crate::config::{Config, Settings};
 use crate::queue::{Class, Delivery, End, Slot};
 use crate::session::Instruction;
-use crate::socket::Socket;
+use crate::socket::{Reader, Socket};
 
 /// A session that lets everything through and counts what it was told.
 #[derive(Default)]
@@ -80,7 +80,7 @@ fn run(buffer: usize, patience: usize) -> (tokio::task::JoinHandle<()>, Arc<Outb
     };
     let driver = Box::new(Driver::new(
         push,
-        Socket::new(server, b"", 1_000),
+        Socket::new(server, b"", Reader::new(1_000)),
         session,
         desk,
         Arc::clone(&outbox),

@@ -12,7 +12,7 @@ use windlass_serve::auth::Verified;
 
 use super::error::Error;
 use crate::centrifuge::codec::Codec;
-use crate::centrifuge::dialect::Dialect;
+use crate::centrifuge::dialect::{Carrier, Dialect};
 use crate::centrifuge::peer::Peer;
 use crate::centrifuge::session::Centrifuge;
 use crate::client::ClientId;
@@ -37,14 +37,20 @@ pub(super) async fn centrifuge(
 ) -> Result<Response, Error> {
     let shown = show(&push, shown, request.headers());
     let asked = asks_for_protobuf(request.uri().query().unwrap_or_default());
-    let (response, opening) = handshake::accept(request, &CENTRIFUGE_PROTOCOLS)?;
+    let compression = push.settings().compression;
+    let (response, opening) = handshake::accept(request, &CENTRIFUGE_PROTOCOLS, compression)?;
     let agreed = response.headers().get(header::SEC_WEBSOCKET_PROTOCOL);
     let codec = match agreed.map(HeaderValue::as_bytes) {
         Some(b"centrifuge-protobuf") => Codec::Protobuf,
         None if asked => Codec::Protobuf,
         Some(_) | None => Codec::Json,
     };
-    let dialect = Dialect::websocket(codec);
+    let carrier = if opening.compresses() {
+        Carrier::Deflated
+    } else {
+        Carrier::WebSocket
+    };
+    let dialect = Dialect { codec, carrier };
     let client = ClientId::random();
     let peer = Peer::new(client, dialect);
     let session = move |settings| Centrifuge::new(peer, settings, Instant::now().into_std(), jitter());
@@ -59,7 +65,8 @@ pub(super) async fn plain(
     request: Request<Body>,
 ) -> Result<Response, Error> {
     let shown = show(&push, shown, request.headers());
-    let (response, opening) = handshake::accept(request, &[])?;
+    // What it carries is short.
+    let (response, opening) = handshake::accept(request, &[], false)?;
     let session = |settings| Plain::new(settings, Instant::now().into_std(), jitter());
     converse(
         push,
@@ -73,21 +80,22 @@ pub(super) async fn plain(
     Ok(response)
 }
 
-/// Answers a handshake, and runs a `session` of the caller's on the connection once it is a WebSocket. Who asks is for the
-/// caller to know.
+/// Answers a handshake, and runs a `session` of the caller's on the connection once it is a WebSocket. The session
+/// is told whether it may send compressed messages. Who asks is for the caller to know.
 ///
 /// # Errors
 /// When the request is no handshake.
 pub fn accept_websocket<S: Session + 'static>(
     push: Arc<Push>,
     request: Request<Body>,
-    session: impl FnOnce(Arc<Settings>) -> S + Send + 'static,
+    session: impl FnOnce(Arc<Settings>, bool) -> S + Send + 'static,
 ) -> Result<Response, handshake::Error> {
-    let (response, opening) = handshake::accept(request, &[])?;
+    let (response, opening) = handshake::accept(request, &[], push.settings().compression)?;
+    let compresses = opening.compresses();
     converse(
         push,
         opening,
-        session,
+        move |settings| session(settings, compresses),
         ClientId::random(),
         Shown::default(),
         Transport::Plain,

@@ -50,6 +50,8 @@ impl Opcode {
 pub struct Header {
     /// Whether the message ends with this frame.
     pub last: bool,
+    /// Whether the message that begins with it is compressed (RFC 7692 section 6).
+    pub compressed: bool,
     /// What it is.
     pub opcode: Opcode,
     /// The payload's length in bytes.
@@ -67,7 +69,7 @@ impl Header {
     /// The rule of RFC 6455 that the frame breaks.
     pub fn parse(bytes: &[u8]) -> Result<Option<Self>, &'static str> {
         let &[first, second, ..] = bytes else { return Ok(None) };
-        if first & 0x70 != 0 {
+        if first & 0x30 != 0 {
             return Err("reserved bits are set");
         }
         let last = first & 0x80 != 0;
@@ -106,6 +108,7 @@ impl Header {
         };
         Ok(Some(Self {
             last,
+            compressed: first & COMPRESSED != 0,
             opcode,
             length,
             mask: *mask,
@@ -126,12 +129,25 @@ pub fn unmask(payload: &mut [u8], mask: [u8; 4]) {
     }
 }
 
+/// The bit of a header's first byte by which a compressed message begins.
+const COMPRESSED: u8 = 0x40;
+
 /// A whole frame of the server: header and payload, not masked.
 #[must_use]
 pub fn build(opcode: Opcode, payload: &[u8]) -> Bytes {
+    build_with(0, opcode, payload)
+}
+
+/// The same of a payload that is compressed.
+#[must_use]
+pub fn build_compressed(opcode: Opcode, payload: &[u8]) -> Bytes {
+    build_with(COMPRESSED, opcode, payload)
+}
+
+fn build_with(bits: u8, opcode: Opcode, payload: &[u8]) -> Bytes {
     const LAST: u8 = 0x80;
     let mut frame = BytesMut::with_capacity(payload.len() + 10);
-    frame.put_u8(LAST | opcode as u8);
+    frame.put_u8(LAST | bits | opcode as u8);
     match (u8::try_from(payload.len()), u16::try_from(payload.len())) {
         (Ok(length @ 0..=125), _) => frame.put_u8(length),
         (_, Ok(length)) => {

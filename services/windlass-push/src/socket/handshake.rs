@@ -7,7 +7,8 @@ use hyper::upgrade::OnUpgrade;
 use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body;
 use windlass_serve::upgrade;
 
-use super::Socket;
+use super::deflate::{self, Agreement};
+use super::{Reader, Socket};
 
 /// Why a request does not become a WebSocket.
 #[derive(Debug, thiserror::Error)]
@@ -24,7 +25,10 @@ pub enum Error {
 }
 
 /// A connection that becomes a WebSocket as soon as the response has been sent.
-pub struct Opening(OnUpgrade);
+pub struct Opening {
+    upgrade: OnUpgrade,
+    agreement: Option<Agreement>,
+}
 
 impl Opening {
     /// Waits for the response to go out, then hands the connection over.
@@ -32,20 +36,36 @@ impl Opening {
     /// # Errors
     /// The connection broke before, or is of a kind that cannot be taken over.
     pub async fn finish(self, message_bytes_max: usize) -> Result<Socket<windlass_serve::Socket>, Error> {
-        let upgraded = self.0.await.map_err(Error::Finish)?;
+        let upgraded = self.upgrade.await.map_err(Error::Finish)?;
         let (socket, received) = upgrade::into_socket(upgraded).map_err(|_| Error::NotUpgradable)?;
-        Ok(Socket::new(socket, &received, message_bytes_max))
+        let reader = Reader::new(message_bytes_max);
+        let reader = if self.agreement.is_some() {
+            reader.inflating()
+        } else {
+            reader
+        };
+        Ok(Socket::new(socket, &received, reader))
+    }
+
+    /// Whether the client takes compressed messages.
+    #[must_use]
+    pub fn compresses(&self) -> bool {
+        self.agreement.as_ref().is_some_and(|agreement| agreement.both_ways)
     }
 }
 
 /// Answers a handshake: the response to send, and the connection to be.
 ///
 /// Of the subprotocols that the client offers, the first that is in `known` is taken; a client that offers none
-/// that is known gets none.
+/// that is known gets none. Messages are compressed where the client offers it and `compression` is on.
 ///
 /// # Errors
 /// [`Error`] when there can be no WebSocket; nothing was taken from the request then.
-pub fn accept(mut request: Request<Body>, known: &[&'static str]) -> Result<(Response, Opening), Error> {
+pub fn accept(
+    mut request: Request<Body>,
+    known: &[&'static str],
+    compression: bool,
+) -> Result<(Response, Opening), Error> {
     let upgrade = request.extensions_mut().remove::<OnUpgrade>();
     let request = request.map(|_| ());
     let mut response = create_response_with_body(&request, Body::empty).map_err(Error::Handshake)?;
@@ -55,7 +75,12 @@ pub fn accept(mut request: Request<Body>, known: &[&'static str]) -> Result<(Res
             .headers_mut()
             .insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(protocol));
     }
-    Ok((response, Opening(upgrade)))
+    let agreement = compression.then(|| deflate::agree(request.headers())).flatten();
+    if let Some(agreement) = &agreement {
+        let headers = response.headers_mut();
+        headers.insert(header::SEC_WEBSOCKET_EXTENSIONS, agreement.header.clone());
+    }
+    Ok((response, Opening { upgrade, agreement }))
 }
 
 fn choose(request: &Request<()>, known: &[&'static str]) -> Option<&'static str> {

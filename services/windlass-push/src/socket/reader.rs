@@ -2,6 +2,7 @@
 
 use crate::codes::Disconnect;
 
+use super::deflate;
 use super::frame::{Header, Opcode, unmask};
 
 /// What a client sent.
@@ -53,8 +54,17 @@ pub struct Reader {
     bytes: Vec<u8>,
     start: usize,
     /// The message whose first frames have come.
-    partial: Option<(Opcode, Vec<u8>)>,
+    partial: Option<Partial>,
     message_bytes_max: usize,
+    /// Whether messages may be compressed.
+    inflates: bool,
+}
+
+#[derive(Debug)]
+struct Partial {
+    opcode: Opcode,
+    compressed: bool,
+    payload: Vec<u8>,
 }
 
 impl Reader {
@@ -66,7 +76,14 @@ impl Reader {
             start: 0,
             partial: None,
             message_bytes_max,
+            inflates: false,
         }
+    }
+
+    /// The same, of messages that may be compressed. The limit holds for what comes and for what it becomes.
+    #[must_use]
+    pub fn inflating(self) -> Self {
+        Self { inflates: true, ..self }
     }
 
     /// Takes bytes of the connection, in order.
@@ -96,8 +113,12 @@ impl Reader {
             self.compact();
             return Ok(None);
         };
+        if header.compressed && (!self.inflates || header.opcode.is_control() || header.opcode == Opcode::Continuation)
+        {
+            return Err(Violation::Protocol("reserved bits are set"));
+        }
         // Checked by the header alone, before the payload is waited for and stored.
-        let begun = self.partial.as_ref().map_or(0, |(_, begun)| begun.len());
+        let begun = self.partial.as_ref().map_or(0, |begun| begun.payload.len());
         let length = usize::try_from(header.length).map_err(|_| Violation::TooLarge)?;
         if !header.opcode.is_control() && length.saturating_add(begun) > self.message_bytes_max {
             return Err(Violation::TooLarge);
@@ -113,20 +134,29 @@ impl Reader {
     }
 
     fn continue_message(&mut self, header: Header, payload: Vec<u8>) -> Result<Option<Message>, Violation> {
-        let (opcode, whole) = match (header.opcode, self.partial.take()) {
-            (Opcode::Continuation, Some((opcode, mut begun))) => {
-                begun.extend_from_slice(&payload);
-                (opcode, begun)
+        let message = match (header.opcode, self.partial.take()) {
+            (Opcode::Continuation, Some(mut begun)) => {
+                begun.payload.extend_from_slice(&payload);
+                begun
             }
             (Opcode::Continuation, None) => return Err(Violation::Protocol("nothing to continue")),
             (_, Some(_)) => return Err(Violation::Protocol("a message begins inside another")),
-            (opcode, None) => (opcode, payload),
+            (opcode, None) => Partial {
+                opcode,
+                compressed: header.compressed,
+                payload,
+            },
         };
         if !header.last {
-            self.partial = Some((opcode, whole));
+            self.partial = Some(message);
             return Ok(None);
         }
-        if opcode == Opcode::Binary {
+        let whole = if message.compressed {
+            deflate::inflate(&message.payload, self.message_bytes_max)?
+        } else {
+            message.payload
+        };
+        if message.opcode == Opcode::Binary {
             return Ok(Some(Message::Binary(whole)));
         }
         String::from_utf8(whole)

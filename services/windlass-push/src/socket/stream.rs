@@ -46,9 +46,8 @@ pub struct Socket<Io> {
 
 impl<Io: AsyncRead + AsyncWrite + Unpin> Socket<Io> {
     /// Takes over an upgraded connection, of which `received` was read already: a client need not wait for the
-    /// handshake's end before it speaks.
-    pub fn new(io: Io, received: &[u8], message_bytes_max: usize) -> Self {
-        let mut reader = Reader::new(message_bytes_max);
+    /// handshake's end before it speaks. `reader` knows what was agreed.
+    pub fn new(io: Io, received: &[u8], mut reader: Reader) -> Self {
         reader.feed(received);
         Self {
             io,

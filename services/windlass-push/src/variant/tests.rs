@@ -1,5 +1,6 @@
 use super::*;
 use crate::centrifuge::codec::Codec;
+use crate::centrifuge::dialect::Carrier;
 use crate::payload::Payload;
 use crate::position::{StreamEpoch, StreamPosition};
 
@@ -39,16 +40,24 @@ fn each_variant_has_a_place_of_its_own() {
         JSON,
         PROTOBUF,
         Dialect {
-            carrier: crate::centrifuge::dialect::Carrier::Stream,
+            carrier: Carrier::Stream,
             ..JSON
         },
         Dialect {
-            carrier: crate::centrifuge::dialect::Carrier::Stream,
+            carrier: Carrier::Stream,
             ..PROTOBUF
         },
         Dialect {
-            carrier: crate::centrifuge::dialect::Carrier::Events,
+            carrier: Carrier::Events,
             ..JSON
+        },
+        Dialect {
+            carrier: Carrier::Deflated,
+            ..JSON
+        },
+        Dialect {
+            carrier: Carrier::Deflated,
+            ..PROTOBUF
         },
     ];
     let centrifuge = carriers.iter().copied().map(Variant::Centrifuge);

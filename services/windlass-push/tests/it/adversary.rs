@@ -261,3 +261,44 @@ fn no_bytes_on_a_socket_disturb_the_server() {
             .expect("somebody is not forgotten");
     });
 }
+
+/// `count` zeros as a client would compress them.
+fn bomb(count: usize) -> Vec<u8> {
+    let mut compress = flate2::Compress::new(flate2::Compression::best(), false);
+    let mut compressed = Vec::with_capacity(count / 500 + 1_024);
+    let zeros = vec![b'0'; count];
+    compress
+        .compress_vec(&zeros, &mut compressed, flate2::FlushCompress::Sync)
+        .unwrap();
+    assert_eq!(compress.total_in(), count as u64);
+    compressed.truncate(compressed.len() - 4);
+    compressed
+}
+
+#[tokio::test]
+async fn a_message_that_inflates_beyond_the_limit_is_too_large_and_compression_is_off_by_default() {
+    const OFFER: &str = "Sec-WebSocket-Extensions: permessage-deflate\r\n";
+    let server = Server::with(|plan| plan.settings.compression = true).await;
+    let mut bystander = Bystander::join(&server).await;
+    let mut client = Client::open_with(server.address, CENTRIFUGE, OFFER, b"").await;
+    let bomb = bomb(20 * 1024 * 1024);
+    assert!(
+        bomb.len() < 64 * 1024,
+        "{} bytes are refused for their own length",
+        bomb.len()
+    );
+    client.send_raw(&frame(0xC1, &bomb)).await;
+    assert_eq!(client.close_code().await, Some(1009));
+    let mut client = Client::open_with(server.address, CENTRIFUGE, OFFER, b"").await;
+    client.send_raw(&frame(0xC1, b"\xff\xff\xff\xff")).await;
+    assert_eq!(client.close_code().await, Some(1002));
+    // Who did not offer it, or offers it where it is off, may not use it.
+    let mut client = Client::open(server.address, CENTRIFUGE).await;
+    client.send_raw(&frame(0xC1, &bomb)).await;
+    assert_eq!(client.close_code().await, Some(1002));
+    let without = Server::start().await;
+    let mut client = Client::open_with(without.address, CENTRIFUGE, OFFER, b"").await;
+    client.send_raw(&frame(0xC1, &bomb)).await;
+    assert_eq!(client.close_code().await, Some(1002));
+    bystander.is_undisturbed().await;
+}

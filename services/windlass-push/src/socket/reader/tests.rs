@@ -130,3 +130,50 @@ proptest! {
         prop_assert!(reader.bytes.len() <= bytes.len());
     }
 }
+
+/// "Hello", compressed (RFC 7692 section 7.2.3.1).
+const HELLO: [u8; 7] = [0xF2, 0x48, 0xCD, 0xC9, 0xC9, 0x07, 0x00];
+
+fn read_compressed(limit: usize, bytes: &[u8]) -> Result<Vec<Message>, Violation> {
+    let mut reader = Reader::new(limit).inflating();
+    reader.feed(bytes);
+    std::iter::from_fn(|| reader.next_message().transpose()).collect()
+}
+
+#[test]
+fn compressed_messages_are_read_where_they_were_agreed() {
+    let hello = || vec![Message::Text("Hello".into())];
+    assert_eq!(read_compressed(100, &frame(0xC1, &HELLO)), Ok(hello()));
+    let fragments = [frame(0x41, &HELLO[..3]), frame(0x89, b""), frame(0x80, &HELLO[3..])].concat();
+    let expected = [vec![Message::Ping(Vec::new())], hello()].concat();
+    assert_eq!(read_compressed(100, &fragments), Ok(expected));
+    assert_eq!(read_compressed(100, &frame(0x81, b"Hello")), Ok(hello()), "need not be");
+    assert_eq!(
+        read_compressed(100, &frame(0xC2, &HELLO)),
+        Ok(vec![Message::Binary(b"Hello".to_vec())])
+    );
+    let reserved = Err(Violation::Protocol("reserved bits are set"));
+    assert_eq!(read(100, &frame(0xC1, &HELLO)), reserved, "not agreed");
+    assert_eq!(
+        read_compressed(100, &frame(0xC9, b"")),
+        reserved,
+        "no ping is compressed"
+    );
+    let continued = [frame(0x41, &HELLO[..3]), frame(0xC0, &HELLO[3..])].concat();
+    assert_eq!(
+        read_compressed(100, &continued),
+        reserved,
+        "the first frame says it for all"
+    );
+    // What it becomes is over the limit, and is not text.
+    assert_eq!(
+        read_compressed(4, &frame(0xC1, &[])),
+        Ok(vec![Message::Text(String::new())])
+    );
+    let long = [0x4A, 0x4C, 0x24, 0x15, 0x00, 0x00];
+    assert_eq!(read_compressed(5, &frame(0xC1, &long)), Err(Violation::TooLarge));
+    assert_eq!(
+        read_compressed(100, &frame(0xC1, &[0xFA, 0x0F, 0x00])),
+        Err(Violation::Text)
+    );
+}
