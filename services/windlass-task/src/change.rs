@@ -1,5 +1,9 @@
 //! The pure decision whether a commit may happen and what it leaves: no clock, no I/O, the same for every back end.
 
+mod reconcile;
+
+pub use self::reconcile::Reconciliation;
+
 use crate::epoch::{Generation, Token};
 use crate::event::{Event, EventType};
 use crate::feed::TaskUpdate;
@@ -70,6 +74,8 @@ pub enum Change {
     Release,
     /// How the verdict that follows in the same commit is told.
     Answer(Box<Answer>),
+    /// The record, of an earlier generation or made anew in this commit, goes on from what the storage has.
+    Reconcile(Box<Reconciliation>),
 }
 
 /// The verdict over a whole upload.
@@ -185,6 +191,7 @@ pub fn decide(
 ) -> Result<Decision, Denial> {
     meet(current, &commit.expected, generation)?;
     let mut draft = Draft {
+        generation,
         entry: current.cloned(),
         kinds: Vec::new(),
         events: Vec::new(),
@@ -221,6 +228,8 @@ fn meet(current: Option<&Entry>, expected: &Expected, generation: Generation) ->
 }
 
 struct Draft {
+    /// The store's.
+    generation: Generation,
     entry: Option<Entry>,
     /// Events of the change in hand, before they are numbered.
     kinds: Vec<EventType>,
@@ -323,6 +332,7 @@ impl Draft {
                 record.quarantined = false;
                 self.kinds.push(EventType::Released);
             }
+            Change::Reconcile(stored) => self.reconcile(stored, now)?,
             Change::Pause => self.step(Trigger::Pause)?,
             Change::Resume => self.step(Trigger::Resume)?,
             Change::Fail { reason } => {

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::time::UnixMillis;
+
 macro_rules! epoch {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
@@ -48,9 +50,26 @@ epoch!(
     RegionEpoch
 );
 epoch!(
-    /// Grows when the store may have forgotten what it acknowledged: an unplanned promotion or a crash-start.
+    /// Grows when the store may have forgotten what it acknowledged: it was lost, after an unplanned promotion or a
+    /// crash-start. It is the Unix millisecond in which it began, by the store's clock, so that it grows even when the
+    /// store has forgotten which one it had.
     Generation
 );
+
+impl Generation {
+    /// The generation that begins now.
+    #[must_use]
+    pub fn beginning(now: UnixMillis) -> Self {
+        // 0 is no generation: tokens of the first one are tokens already.
+        Self(now.0.max(1))
+    }
+
+    /// When it began.
+    #[must_use]
+    pub fn began(self) -> UnixMillis {
+        UnixMillis(self.0)
+    }
+}
 
 /// A random 128-bit name of one holder of the right to write; no two holders share one.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]

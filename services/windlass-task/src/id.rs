@@ -6,6 +6,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::time::UnixMillis;
+
 /// A name that does not fit its grammar; the text itself is left out, for it comes from outside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{what} must be {grammar}")]
@@ -158,6 +160,13 @@ impl TaskId {
         &self.origin
     }
 
+    /// When it was made, by the clock of whoever made it; 0 for one that is derived.
+    #[must_use]
+    pub fn born(&self) -> UnixMillis {
+        let millis = self.uuid.as_bytes().iter().take(6); // RFC 9562 section 5.7
+        UnixMillis(millis.fold(0, |time, byte| time << 8 | u64::from(*byte)))
+    }
+
     /// The partition that holds the task's keys: CRC32C of the id's text, modulo 256.
     #[must_use]
     pub fn partition(&self) -> Partition {
@@ -236,6 +245,16 @@ mod tests {
             assert_eq!(id.to_string().parse::<TaskId>().unwrap(), id);
             assert_eq!(id.origin().as_str(), origin);
         }
+    }
+
+    #[test]
+    fn an_id_tells_when_it_was_made() {
+        let before = UnixMillis::now();
+        let born = TaskId::generate(&Origin::local()).born();
+        assert!(before <= born && born <= UnixMillis::now());
+        assert_eq!(TaskId::derived(&Origin::local(), [0xff; 10]).born(), UnixMillis(0));
+        let known: TaskId = "local-017f22e2-79b0-7cc3-98c4-dc0c0c07398f".parse().unwrap();
+        assert_eq!(known.born(), UnixMillis(0x017f_22e2_79b0));
     }
 
     #[test]

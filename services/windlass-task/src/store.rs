@@ -85,6 +85,8 @@ pub enum Cause {
     Terminated,
     /// It was unfinished for too long.
     Expired,
+    /// Bytes of it that had been acknowledged are gone.
+    Lost,
 }
 
 impl Tombstone {

@@ -18,12 +18,12 @@ use crate::error::Error;
 use crate::finish::{self, Whole};
 use crate::hooks::Asked;
 use crate::location::parse_path;
-use crate::service::{Upload, failure, patiently};
+use crate::service::{Upload, failure};
 use crate::tus::Rejection;
 use crate::verdict;
 
 /// A final upload waits for parts that are still being uploaded, so it lives longer than they do.
-const LIFETIMES: u32 = 7;
+pub(crate) const LIFETIMES: u32 = 7;
 
 /// What a final upload is made of.
 pub(crate) struct Final<'a> {
@@ -75,9 +75,33 @@ pub(crate) async fn create_final(
     Ok((asking.wait(upload, &key).await?, answer))
 }
 
+/// Tells the parts of a final upload again that it lists their bytes, after a store may have forgotten it, and joins it if
+/// that is forgotten too.
+pub(crate) async fn adopt_again(upload: &Arc<Upload>, record: Record) -> Result<Record, Error> {
+    let Some(Concat::Final { parts, .. }) = &record.concat else {
+        return Ok(record);
+    };
+    for id in parts.iter().collect::<BTreeSet<_>>() {
+        let part = TaskKey {
+            tenant: record.key.tenant.clone(),
+            id: id.clone(),
+        };
+        // The part's own record may be of an earlier generation, or forgotten with this one.
+        let Some(Entry::Live(_)) = upload.entry(&part).await? else {
+            continue;
+        };
+        let by = record.key.id.clone();
+        match upload.commit(Commit::present(part, vec![Change::Adopt { by }])).await? {
+            Outcome::Committed(_) | Outcome::Refused(Refusal::Gone | Refusal::Concat, _) => {}
+            other => return Err(failure(other)),
+        }
+    }
+    Ok(join(upload, &record.key, &Asked::default()).await?.unwrap_or(record))
+}
+
 /// A partial upload that the caller may write to, by its URL on this server; `None` when it is no such thing.
 async fn find_part(
-    upload: &Upload,
+    upload: &Arc<Upload>,
     principal: &Principal,
     url: &str,
     host: Option<&str>,
@@ -114,7 +138,7 @@ fn parse_url<'a>(url: &'a str, public_url: Option<&str>, host: Option<&str>) -> 
 
 /// Completes a final upload whose parts are all complete. `None` while some are not, or when it is not to be joined.
 pub(crate) async fn join(upload: &Arc<Upload>, key: &TaskKey, asked: &Asked) -> Result<Option<Record>, Error> {
-    let Some(Entry::Live(record)) = patiently!(upload, upload.store().load(key))? else {
+    let Some(Entry::Live(record)) = upload.entry(key).await? else {
         return Ok(None);
     };
     let Some(Concat::Final { parts, .. }) = &record.concat else {
@@ -134,7 +158,7 @@ pub(crate) async fn join(upload: &Arc<Upload>, key: &TaskKey, asked: &Asked) -> 
             tenant: key.tenant.clone(),
             id: id.clone(),
         };
-        match patiently!(upload, upload.store().load(&part))? {
+        match upload.entry(&part).await? {
             Some(Entry::Live(part)) if part.status == Status::Completed => {
                 segments.extend(part.segments.iter().map(|segment| shifted(segment, length)));
                 length += part.received;

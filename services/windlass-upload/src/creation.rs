@@ -100,7 +100,7 @@ impl New {
         let key = &self.creation.key;
         // Held before it is looked for, it cannot come to be in between.
         let hold = upload.holders.try_hold(key);
-        match (patiently!(upload, upload.store().load(key))?, hold) {
+        match (upload.entry(key).await?, hold) {
             (Some(Entry::Gone(tombstone)), _) => Err(Error::ReachUpload { cause: tombstone.cause }),
             (Some(Entry::Live(record)), _) if self.is_repeated(&record) => {
                 Ok(Claim::Made(record, self.location_field()))

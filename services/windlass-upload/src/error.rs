@@ -41,8 +41,12 @@ pub enum Error {
     /// tusd has such an upload, and its bytes are still being copied.
     #[error("the upload is being taken over from tusd")]
     AwaitTakeOver,
-    /// It was terminated or has expired.
-    #[error("the upload is gone: {}", match cause { Cause::Terminated => "it was terminated", Cause::Expired => "it expired" })]
+    /// It was terminated, has expired, or has lost acknowledged bytes.
+    #[error("the upload is gone: {}", match cause {
+        Cause::Terminated => "it was terminated",
+        Cause::Expired => "it expired",
+        Cause::Lost => "bytes of it are lost",
+    })]
     ReachUpload {
         /// Which.
         cause: Cause,
@@ -247,6 +251,7 @@ impl Error {
                 cause: Cause::Terminated,
             } => (StatusCode::GONE, "upload_terminated", None, None),
             Self::ReachUpload { cause: Cause::Expired } => (StatusCode::GONE, "upload_expired", None, None),
+            Self::ReachUpload { cause: Cause::Lost } => (StatusCode::GONE, "upload_lost", None, None),
             Self::Permit => (StatusCode::FORBIDDEN, "upload_not_permitted", None, None),
             Self::UseLink => (StatusCode::FORBIDDEN, "link_not_permitted", None, None),
             Self::ReuseLink => (StatusCode::CONFLICT, "link_used", None, None),

@@ -325,7 +325,7 @@ impl Upload {
 
     /// `pre-terminate`: may refuse that an upload is ended.
     pub(crate) async fn ask_before_termination(
-        &self,
+        self: &Arc<Self>,
         principal: &Principal,
         target: &Target,
         asked: &Asked,

@@ -103,12 +103,7 @@ impl Subscriber for JoinListener {
         if !ended || !event.data.partial {
             return Ok(());
         }
-        let entry = self
-            .0
-            .store()
-            .load(&event.key())
-            .await
-            .map_err(|error| error.to_string())?;
+        let entry = self.0.entry(&event.key()).await.map_err(|error| error.to_string())?;
         if let Some(Entry::Live(part)) = entry {
             concat::part_advanced(&self.0, &part).await;
         }

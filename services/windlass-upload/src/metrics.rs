@@ -31,6 +31,12 @@ struct Inner {
     tusd_uploads: Family<TusdLabels, Counter>,
     tenant_refusals: Counter,
     tenant_waits: Counter<f64, AtomicU64>,
+    reconciled: Family<ReconciledLabels, Counter>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReconciledLabels {
+    outcome: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -72,6 +78,7 @@ impl Metrics {
             tusd_uploads: Family::default(),
             tenant_refusals: Counter::default(),
             tenant_waits: Counter::default(),
+            reconciled: Family::default(),
         };
         let registry = registry.sub_registry_with_prefix("upload");
         registry.register_with_unit(
@@ -138,6 +145,11 @@ impl Metrics {
             Unit::Seconds,
             inner.tenant_waits.clone(),
         );
+        registry.register(
+            "reconciled",
+            "Uploads whose record was reconciled with the storage after the store began another generation, by outcome",
+            inner.reconciled.clone(),
+        );
         Self { inner: Arc::new(inner) }
     }
 
@@ -189,6 +201,14 @@ impl Metrics {
 
     pub(crate) fn tenant_paced(&self, seconds: f64) {
         self.inner.tenant_waits.inc_by(seconds);
+    }
+
+    pub(crate) fn reconciled(&self, entry: &windlass_task::Entry) {
+        let outcome = match entry {
+            windlass_task::Entry::Live(_) => "kept",
+            windlass_task::Entry::Gone(_) => "lost",
+        };
+        self.inner.reconciled.get_or_create(&ReconciledLabels { outcome }).inc();
     }
 
     pub(crate) fn progress(&self) {

@@ -23,7 +23,7 @@ use crate::storage::Storage;
 use crate::tenants::Tenants;
 use crate::tusd::{self, Making, TakeOver};
 use crate::verdict::Verdicts;
-use crate::{listen, upkeep};
+use crate::{listen, reconcile, upkeep};
 
 /// The waits between tries of a store that does not answer.
 const RETRY_MIN: Duration = Duration::from_millis(50);
@@ -174,7 +174,7 @@ impl Upload {
     }
 
     /// The key of the task that a path names.
-    pub(crate) async fn find(&self, target: &Target) -> Result<TaskKey, Error> {
+    pub(crate) async fn find(self: &Arc<Self>, target: &Target) -> Result<TaskKey, Error> {
         let id = match &target.name {
             Name::Id(id) => id.clone(),
             Name::Alias(alias) => {
@@ -197,9 +197,13 @@ impl Upload {
     }
 
     /// The task of an upload that tusd knows by this name, and nobody here so far.
-    async fn ask_tusd(&self, tenant: &Tenant, alias: &Alias) -> Result<Option<TaskId>, Error> {
+    async fn ask_tusd(self: &Arc<Self>, tenant: &Tenant, alias: &Alias) -> Result<Option<TaskId>, Error> {
         match self.tusd.as_ref().filter(|take_over| take_over.tenant() == tenant) {
             None => Ok(None),
+            // A store that forgot the name may have forgotten an upload that has gone on here since.
+            Some(take_over) if self.entry(&take_over.key_of(alias)).await?.is_some() => {
+                Ok(Some(take_over.key_of(alias).id))
+            }
             Some(take_over) => match tokio::time::timeout(self.config.hold, take_over.take(alias)).await {
                 Ok(taken) => taken.map_err(Error::TakeOver),
                 Err(_) => Err(Error::AwaitTakeOver),
@@ -207,9 +211,14 @@ impl Upload {
         }
     }
 
-    pub(crate) async fn load(&self, key: &TaskKey) -> Result<Entry, Error> {
-        let entry = patiently!(self, self.store().load(key))?;
-        entry.ok_or(Error::FindUpload)
+    /// The entry of a task, reconciled with the storage where the store may have forgotten some of it.
+    pub(crate) async fn entry(self: &Arc<Self>, key: &TaskKey) -> Result<Option<Entry>, Error> {
+        reconcile::entry(self, key).await
+    }
+
+    /// As [`Upload::entry`], of a task that must be there.
+    pub(crate) async fn load(self: &Arc<Self>, key: &TaskKey) -> Result<Entry, Error> {
+        self.entry(key).await?.ok_or(Error::FindUpload)
     }
 
     /// The record, if the caller has the right to write it. Who has not is told nothing but that it is not there.
@@ -244,14 +253,18 @@ impl Upload {
     /// The upload that a path names, held by this request alone, with its record as it is then.
     ///
     /// Nobody is disturbed before the caller has shown its right to write.
-    pub(crate) async fn hold(&self, principal: &Principal, target: &Target) -> Result<(Hold, Record), Error> {
+    pub(crate) async fn hold(
+        self: &Arc<Self>,
+        principal: &Principal,
+        target: &Target,
+    ) -> Result<(Hold, Record), Error> {
         let (hold, record) = self.hold_if(principal, target, |_| true).await?;
         Ok((hold.expect("it is wanted whatever it is"), record))
     }
 
     /// As [`Upload::hold`], but an upload that is not `wanted` is only read: its writer goes on.
     pub(crate) async fn hold_if(
-        &self,
+        self: &Arc<Self>,
         principal: &Principal,
         target: &Target,
         wanted: impl Fn(&Record) -> bool,
@@ -273,7 +286,12 @@ impl Upload {
     }
 
     /// An upload that somebody else writes. The caller has shown its right to.
-    async fn take_over(&self, key: &TaskKey, principal: &Principal, target: &Target) -> Result<(Hold, Record), Error> {
+    async fn take_over(
+        self: &Arc<Self>,
+        key: &TaskKey,
+        principal: &Principal,
+        target: &Target,
+    ) -> Result<(Hold, Record), Error> {
         let asked = Instant::now();
         let taken = self.holders.take_over(key).await;
         let outcome = match &taken {
@@ -349,6 +367,8 @@ pub(crate) fn failure(outcome: Outcome) -> Error {
             offset: record.offset(),
         },
         Outcome::Conflict(None) => Error::FindUpload,
+        // The record is reconciled when it is asked for the next time.
+        Outcome::Refused(windlass_task::change::Refusal::Generation, _) => Error::ConfirmCheckpoint,
         Outcome::Refused(refusal, _) => Error::ChangeRecord(refusal),
         Outcome::Unknown => Error::ConfirmCheckpoint,
     }

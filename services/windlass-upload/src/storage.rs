@@ -106,6 +106,13 @@ pub trait Storage: Send + Sync + 'static {
     /// [`Error::CreateDocument`] when another verdict is there.
     async fn write_completion(&self, key: &TaskKey, completion: &Completion) -> Result<(), Error>;
 
+    /// Makes a length that was deferred durable beside the data, before it is committed: who has declared it does not
+    /// declare it again. Of several, which no commit has confirmed, the last one counts.
+    ///
+    /// # Errors
+    /// [`Error`]; it may not be committed then.
+    async fn write_length(&self, key: &TaskKey, length: u64) -> Result<(), Error>;
+
     /// The finish verdict beside the data, if it was written.
     ///
     /// # Errors
@@ -121,6 +128,16 @@ pub trait Storage: Send + Sync + 'static {
     /// # Errors
     /// [`Error`]; [`Error::ReadDocument`] for a document that is there and makes no sense.
     async fn find(&self, key: &TaskKey) -> Result<Option<Found>, Error>;
+
+    /// Makes what was found something that no writer of an earlier generation can change, and that a new epoch can go on
+    /// behind; before a new record lists it. A local disk has nothing to do: each epoch has a file of its own. Doing it
+    /// twice is doing it once.
+    ///
+    /// # Errors
+    /// [`Error`]; it must be tried again.
+    async fn secure(&self, _: &TaskKey, found: Found) -> Result<Found, Error> {
+        Ok(found)
+    }
 
     /// Everything that is stored, at most `limit` uploads and strays a page, in an order that stays; `after` is where
     /// the last page ended. Told from listings alone: no document is read and, where a listing says enough, nothing is

@@ -1,9 +1,10 @@
 //! What time does to uploads: the unfinished expire, bytes of the dead are removed, tombstones are forgotten.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use windlass_task::change::Change;
-use windlass_task::store::Tombstone;
+use windlass_task::store::{Cause, Tombstone};
 use windlass_task::{Commit, Entry, Outcome, TaskKey};
 
 use crate::error::Error;
@@ -15,7 +16,7 @@ const ROUND_MAX: Duration = Duration::from_secs(30);
 const BATCH: usize = 100;
 
 /// Looks after what is due, until it is cancelled.
-pub(crate) async fn run(upload: &Upload) {
+pub(crate) async fn run(upload: &Arc<Upload>) {
     let pause = (upload.config.lifetime / 4).clamp(Duration::from_millis(100), ROUND_MAX);
     loop {
         match round(upload).await {
@@ -30,7 +31,7 @@ pub(crate) async fn run(upload: &Upload) {
 }
 
 /// One round; answers how many tasks it moved on.
-async fn round(upload: &Upload) -> Result<usize, Error> {
+async fn round(upload: &Arc<Upload>) -> Result<usize, Error> {
     let mut done = 0;
     for key in upload.store().due(BATCH).await? {
         match look_after(upload, &key).await {
@@ -43,12 +44,17 @@ async fn round(upload: &Upload) -> Result<usize, Error> {
     Ok(done)
 }
 
-async fn look_after(upload: &Upload, key: &TaskKey) -> Result<bool, Error> {
+async fn look_after(upload: &Arc<Upload>, key: &TaskKey) -> Result<bool, Error> {
     // Whoever is writing keeps it alive.
     let Some(_hold) = upload.holders.try_hold(key) else {
         return Ok(false);
     };
-    match upload.store().load(key).await? {
+    let entry = match upload.entry(key).await {
+        // Nothing of it is stored: it can expire as it is known.
+        Err(Error::ReachUpload { cause: Cause::Lost }) => upload.store().load(key).await?,
+        entry => entry?,
+    };
+    match entry {
         Some(Entry::Live(_)) => {
             let commit = Commit::present(key.clone(), vec![Change::Expire]);
             match upload.store().commit(commit).await? {

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 use windlass_serve::trace;
-use windlass_task::change::{Change, Verdict};
+use windlass_task::change::Change;
 use windlass_task::{Commit, Entry, Finish, Outcome, Record, Status, TaskKey};
 
 use crate::error::Error;
@@ -41,7 +41,7 @@ impl Asking {
     ///
     /// # Errors
     /// [`Error::AwaitVerdict`] when there is no verdict yet.
-    pub(crate) async fn wait(mut self, upload: &Upload, key: &TaskKey) -> Result<Record, Error> {
+    pub(crate) async fn wait(mut self, upload: &Arc<Upload>, key: &TaskKey) -> Result<Record, Error> {
         // A sender that is gone has ended too.
         let _ = self.ended.wait_for(|ended| *ended).await;
         match upload.load(key).await? {
@@ -117,12 +117,7 @@ async fn settle(upload: &Arc<Upload>, key: &TaskKey, asked: &Asked, digest_wante
             }
         }
     };
-    let verdict = if completion.accepted {
-        Verdict::Accept
-    } else {
-        let reason = completion.reason.unwrap_or_else(|| "the upload was refused".to_owned());
-        Verdict::Refuse { reason }
-    };
+    let verdict = completion.verdict();
     let mut changes: Vec<Change> = completion.answer.map(Change::Answer).into_iter().collect();
     changes.extend(finish::changes(upload, verdict));
     // No token: with every byte recorded there is nothing left that a writer could change.

@@ -8,6 +8,8 @@ use crate::fixture::creation;
 use crate::record::{PartNumber, SegmentKind};
 use crate::status::Status;
 
+mod reconcile;
+
 const GENERATION: Generation = Generation(1);
 
 fn segments(received: u64) -> Vec<Segment> {

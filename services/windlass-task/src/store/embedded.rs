@@ -73,7 +73,8 @@ impl EmbeddedStore {
     /// [`Error::LockDirectory`] while another process has it; [`Error::OpenDirectory`], [`Error::UseDatabase`].
     pub fn open(directory: &Path, options: Options) -> Result<Self, Error> {
         let lock = lock_directory(directory)?;
-        let database = database::Database::open(&directory.join("tasks.sqlite3"), options.durability)?;
+        let database =
+            database::Database::open(&directory.join("tasks.sqlite3"), options.durability, (options.clock)())?;
         let generation = database.generation();
         let (requests, queue) = mpsc::channel(QUEUE_LENGTH);
         let told = Told {

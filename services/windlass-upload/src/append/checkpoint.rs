@@ -31,6 +31,11 @@ impl Session {
             Some(length) if !asking => Some(self.judge(length, &checkpoint.segments).await?),
             _ => None,
         };
+        let is_told = accepted.is_some_and(|completion| completion.length == checkpoint.received);
+        if let Some(length) = self.declared().filter(|_| !is_told) {
+            let (upload, key) = (&self.upload, &self.record.key);
+            patiently!(upload, upload.storage().write_length(key, length))?;
+        }
         let mut changes = std::mem::take(&mut self.lead);
         if advance > 0 {
             changes.push(Change::Advance {
@@ -132,8 +137,11 @@ impl Session {
         {
             // Paused with the last bytes under way: they count, the verdict waits for whoever resumes.
             changes.retain(|change| !matches!(change, Change::Finish(_) | Change::Quarantine));
-            commit.changes = changes;
+            commit.changes.clone_from(&changes);
             outcome = self.upload.commit(commit).await?;
+        }
+        if let Outcome::Refused(Refusal::Generation, _) = outcome {
+            return self.go_on_in_another_generation(changes).await;
         }
         self.recorded |= matches!(outcome, Outcome::Committed(_) | Outcome::Unknown);
         match outcome {
@@ -143,9 +151,7 @@ impl Session {
                     received: record.received,
                 };
                 self.record = *record;
-                if let Some(interims) = &mut self.interims {
-                    interims.progressed(self.record.offset());
-                }
+                self.show();
                 if self.record.status == Status::Paused {
                     return Err(Error::ContinuePaused {
                         offset: self.record.offset(),
@@ -157,12 +163,61 @@ impl Session {
         }
     }
 
-    /// The length, as it is known or is about to be.
-    fn length(&self) -> Option<u64> {
-        let declared = self.lead.iter().find_map(|change| match change {
-            Change::DeclareLength(length) => Some(*length),
+    /// The store has begun another generation since this session's last commit. What it was about to commit is durable, so
+    /// the record is reconciled to just that, and the session goes on with the record's new token.
+    async fn go_on_in_another_generation(&mut self, mut changes: Vec<Change>) -> Result<(), Error> {
+        let saved = changes.iter().find_map(|change| match change {
+            Change::Advance { received, .. } => Some(*received),
             _ => None,
         });
-        self.record.length.or(declared)
+        let record = match self.upload.load(&self.record.key).await? {
+            Entry::Live(record) => *record,
+            Entry::Gone(tombstone) => return Err(Error::ReachUpload { cause: tombstone.cause }),
+        };
+        let own = self.hold.successor_of(&record.token).is_none();
+        if !own || record.received != saved.unwrap_or(self.record.received) {
+            // Somebody else reconciled it and goes on, or the storage knows of bytes that this body does not follow.
+            return Err(Error::KeepUpload {
+                offset: record.offset(),
+            });
+        }
+        self.writer = self.upload.storage().open(&record).await?;
+        self.hold.goes_on_from(record.revision);
+        self.expected = Expected::Holder {
+            token: record.token,
+            received: record.received,
+        };
+        let is_judged = !matches!(record.finish, Finish::Open | Finish::VerdictPending);
+        changes.retain(|change| match change {
+            Change::Advance { .. } => false,
+            Change::Finish(_) | Change::Answer(_) => !is_judged,
+            _ => true,
+        });
+        self.record = record;
+        if changes.is_empty() {
+            self.show();
+            return Ok(());
+        }
+        Box::pin(self.commit(changes)).await
+    }
+
+    /// Tells who listens of what is acknowledged now.
+    fn show(&mut self) {
+        if let Some(interims) = &mut self.interims {
+            interims.progressed(self.record.offset());
+        }
+    }
+
+    /// The length, as it is known or is about to be.
+    fn length(&self) -> Option<u64> {
+        self.record.length.or(self.declared())
+    }
+
+    /// The length that the next commit declares.
+    fn declared(&self) -> Option<u64> {
+        self.lead.iter().find_map(|change| match change {
+            Change::DeclareLength(length) => Some(*length),
+            _ => None,
+        })
     }
 }

@@ -378,7 +378,7 @@ async fn cancel(upload: Arc<Upload>, principal: Principal, target: Target) -> Re
 }
 
 /// The upload that a path names, held, if it is one of this protocol; another's writer is not disturbed.
-async fn hold_own(upload: &Upload, principal: &Principal, target: &Target) -> Result<(Hold, Record), Error> {
+async fn hold_own(upload: &Arc<Upload>, principal: &Principal, target: &Target) -> Result<(Hold, Record), Error> {
     let own = |record: &Record| own_protocol(record).is_ok();
     match upload.hold_if(principal, target, own).await? {
         (Some(hold), record) => Ok((hold, record)),
@@ -395,7 +395,7 @@ fn own_protocol(record: &Record) -> Result<(), Error> {
 }
 
 /// A request that cannot be read by this protocol may be one of tus that lacks its version.
-async fn of_its_own_protocol(upload: &Upload, principal: &Principal, target: &Target, error: Error) -> Error {
+async fn of_its_own_protocol(upload: &Arc<Upload>, principal: &Principal, target: &Target, error: Error) -> Error {
     let record = async {
         let key = upload.find(target).await?;
         upload.authorise(upload.load(&key).await?, principal, target)

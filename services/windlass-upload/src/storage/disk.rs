@@ -127,6 +127,13 @@ impl Storage for Disk {
             .await
     }
 
+    async fn write_length(&self, key: &TaskKey, length: u64) -> Result<(), Error> {
+        let (disk, path) = (self.clone(), self.documents(key));
+        self.threads
+            .run(move || documents::write_length(&disk, &path, length))
+            .await
+    }
+
     async fn read_completion(&self, key: &TaskKey) -> Result<Option<Completion>, Error> {
         let path = self.documents(key);
         self.threads.run(move || documents::read_completion(&path)).await

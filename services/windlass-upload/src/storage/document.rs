@@ -1,6 +1,7 @@
 //! The two small documents beside an upload's bytes, from which a lost store can be rebuilt.
 
 use serde::{Deserialize, Serialize};
+use windlass_task::change::Verdict;
 use windlass_task::record::Creation;
 use windlass_task::{Alias, Answer, Concat, Metadata, Owner, Protocol, TaskKey, UnixMillis, WriteKeyHash};
 
@@ -84,6 +85,18 @@ pub struct Completion {
 }
 
 impl Completion {
+    /// The verdict that it tells.
+    #[must_use]
+    pub fn verdict(&self) -> Verdict {
+        if self.accepted {
+            return Verdict::Accept;
+        }
+        let reason = self.reason.clone();
+        Verdict::Refuse {
+            reason: reason.unwrap_or_else(|| "the upload was refused".to_owned()),
+        }
+    }
+
     /// An accepted upload of this length.
     #[must_use]
     pub fn accepted(length: u64) -> Self {

@@ -13,6 +13,8 @@ pub struct Found {
     pub manifest: Option<Manifest>,
     /// How it ended, if it did.
     pub completion: Option<Completion>,
+    /// Its length as far as a document says so, for one that was deferred when it was created.
+    pub length: Option<u64>,
     /// Where its bytes are, whole from the first one on.
     pub segments: Vec<Segment>,
     /// The greatest writer epoch that may have left anything, 0 when none has: whoever goes on takes a greater one.

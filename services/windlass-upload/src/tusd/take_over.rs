@@ -84,6 +84,11 @@ impl TakeOver {
         &self.inner.settings.tenant
     }
 
+    /// The task that an upload of tusd's becomes.
+    pub(crate) fn key_of(&self, id: &Alias) -> TaskKey {
+        self.inner.key_of(id)
+    }
+
     /// Whether what is known here of an upload that was taken over is all that its client was told.
     pub(crate) async fn compare(&self, id: &Alias, task: &TaskId) -> Result<(), SharedError> {
         Ok(self.inner.compare(id, task).await?)
@@ -119,6 +124,13 @@ impl TakeOver {
 }
 
 impl Inner {
+    fn key_of(&self, id: &Alias) -> TaskKey {
+        TaskKey {
+            tenant: self.settings.tenant.clone(),
+            id: TaskId::derived(&self.origin, digest(id)),
+        }
+    }
+
     fn count(&self, taken: &Taken) {
         match taken {
             Ok(Some(_)) => self.metrics.tusd_upload("taken_over"),
@@ -143,10 +155,7 @@ impl Inner {
             size,
             created,
         } = found;
-        let key = TaskKey {
-            tenant: self.settings.tenant.clone(),
-            id: TaskId::derived(&self.origin, digest(id)),
-        };
+        let key = self.key_of(id);
         let creation = Creation {
             key: key.clone(),
             owner: self.settings.owner.clone(),

@@ -7,6 +7,7 @@ mod churn;
 mod content;
 mod cuts;
 mod drain;
+mod forgotten;
 mod forms;
 mod framing;
 mod full_disk;

@@ -42,7 +42,6 @@ const SCHEMA: &str = "
     ) WITHOUT ROWID;
     CREATE INDEX catalogue_owner ON catalogue (tenant, owner, time, id);
     CREATE TABLE generation (generation INTEGER NOT NULL);
-    INSERT INTO generation VALUES (1);
 ";
 
 /// What later builds added; an older build does not know these tables and leaves them alone, so the layout's version
@@ -81,7 +80,8 @@ fn failed(operation: &'static str) -> impl FnOnce(rusqlite::Error) -> Error {
 }
 
 impl Database {
-    pub(super) fn open(path: &Path, durability: Durability) -> Result<Self, Error> {
+    /// Opens, or makes, the database. One that is made begins a generation `now`: what there was before is forgotten.
+    pub(super) fn open(path: &Path, durability: Durability, now: UnixMillis) -> Result<Self, Error> {
         let connection = Connection::open(path).map_err(failed("open"))?;
         // In WAL mode NORMAL leaves the last transactions in the OS buffer but never corrupts; FULL waits for each.
         let synchronous = match durability {
@@ -99,7 +99,9 @@ impl Database {
             .map_err(failed("read"))?;
         match version {
             0 => {
-                let create = format!("BEGIN; {SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;");
+                let generation = Generation::beginning(now);
+                let begin = format!("INSERT INTO generation VALUES ({generation});");
+                let create = format!("BEGIN; {SCHEMA} {begin} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;");
                 connection.execute_batch(&create).map_err(failed("create"))?;
             }
             SCHEMA_VERSION => {}

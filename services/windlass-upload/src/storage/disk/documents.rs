@@ -21,6 +21,7 @@ use crate::storage::{Completion, Error, Manifest};
 #[serde(rename_all = "lowercase")]
 enum Document<'a> {
     Manifest(&'a Manifest),
+    Length(u64),
     Epoch(&'a EpochStart),
     Completion(&'a Completion),
 }
@@ -37,6 +38,7 @@ pub(super) struct EpochStart {
 #[derive(Default, Deserialize)]
 struct Line {
     manifest: Option<Manifest>,
+    length: Option<u64>,
     epoch: Option<EpochStart>,
     completion: Option<Completion>,
 }
@@ -45,6 +47,8 @@ struct Line {
 #[derive(Default)]
 pub(super) struct Documents {
     pub(super) manifest: Option<Manifest>,
+    /// The length, where it was declared after the creation.
+    pub(super) length: Option<u64>,
     pub(super) epochs: Vec<EpochStart>,
     pub(super) completion: Option<Completion>,
 }
@@ -67,13 +71,23 @@ pub(super) fn write_manifest(disk: &Disk, path: &Path, manifest: &Manifest) -> R
 
 /// Writes where an epoch begins, unless that is written.
 pub(super) fn write_epoch(disk: &Disk, path: &Path, start: &EpochStart) -> Result<(), Error> {
-    let line = encode(&Document::Epoch(start))?;
+    say(disk, path, &Document::Epoch(start))
+}
+
+/// Writes a length that was deferred.
+pub(super) fn write_length(disk: &Disk, path: &Path, length: u64) -> Result<(), Error> {
+    say(disk, path, &Document::Length(length))
+}
+
+/// Adds a line unless it is the last of its kind already: of each kind the last line counts.
+fn say(disk: &Disk, path: &Path, document: &Document<'_>) -> Result<(), Error> {
+    let line = encode(document)?;
     let file = create_locked(path)?;
     let there = read(&file, path)?;
-    if whole_lines(&there)
-        .split_inclusive(|byte| *byte == b'\n')
-        .any(|there| there == line)
-    {
+    let kind = |line: &[u8]| line.split(|byte| *byte == b':').next().map(<[u8]>::to_vec);
+    let lines = whole_lines(&there).split_inclusive(|byte| *byte == b'\n');
+    let last = lines.rev().find(|there| kind(there) == kind(&line));
+    if last == Some(&line[..]) {
         return disk.sync(&file, path);
     }
     add(disk, &file, path, &there, &line)
@@ -112,6 +126,7 @@ pub(super) fn read_all(path: &Path) -> Result<Option<Documents>, Error> {
     {
         let line = parse(line, path)?;
         documents.manifest = documents.manifest.or(line.manifest);
+        documents.length = line.length.or(documents.length);
         documents.completion = documents.completion.or(line.completion);
         documents.epochs.extend(line.epoch);
     }

@@ -73,7 +73,8 @@ pub(super) fn find(disk: &Disk, key: &TaskKey) -> Result<Option<Found>, Error> {
     }
 
     let ends = documents.completion.as_ref().map(|completion| completion.length);
-    let length = ends.or(documents.manifest.as_ref().and_then(|manifest| manifest.length));
+    let stated = documents.manifest.as_ref().and_then(|manifest| manifest.length);
+    let length = ends.or(stated).or(documents.length);
     let (segments, gap) = line_up(&pieces, length.unwrap_or(u64::MAX));
     let received = segments.last().map_or(0, |last| last.end);
     // A final upload's bytes are its parts'; what was refused may have lost its own.
@@ -91,6 +92,7 @@ pub(super) fn find(disk: &Disk, key: &TaskKey) -> Result<Option<Found>, Error> {
     Ok(Some(Found {
         manifest: documents.manifest,
         completion: documents.completion,
+        length: documents.length,
         segments,
         epoch,
         damage: damage.or(gap).or(cut),
