@@ -10,7 +10,7 @@ use windlass_serve::config::Time;
 use windlass_task::Tenant;
 
 use crate::broker::memory;
-use crate::heartbeat::Rhythm;
+use crate::heartbeat::{Profile, Rhythm};
 use crate::proxy::Proxies;
 use crate::proxy::config::{ChannelSection, ClientSection, NamedProxy, RpcSection};
 
@@ -66,8 +66,8 @@ pub struct ApiConfig {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct HeartbeatConfig {
-    /// How often a connection is pinged: `fast` 5 s, `normal` 15 s, `slow` 30 s.
-    pub profile: Profile,
+    /// How often a connection is pinged.
+    pub profile: Pinged,
     /// Instead of the profile's time.
     pub interval: Option<Time>,
     /// After this long without a sign of life a connection is closed; 60 s when absent.
@@ -77,11 +77,13 @@ pub struct HeartbeatConfig {
 /// How often a connection is pinged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Profile {
+pub enum Pinged {
+    /// As its link is, where the client need not be told (`/ws`, `/events`); others every 15 s.
+    #[default]
+    Adaptive,
     /// Every 5 s: a broken link is noticed soon.
     Fast,
     /// Every 15 s.
-    #[default]
     Normal,
     /// Every 30 s: for batteries and metered links.
     Slow,
@@ -312,19 +314,18 @@ const DRAIN_WINDOW: Duration = Duration::from_secs(15);
 const DRAIN_GRACE: Duration = Duration::from_secs(2);
 /// DESIGN section 6.
 const READ_DEADLINE: Duration = Duration::from_secs(60);
-/// The slowest profile: what is announced (DESIGN section 6).
-const SLOWEST: Duration = Duration::from_secs(30);
 
 fn rhythm(config: &HeartbeatConfig) -> Rhythm {
-    let interval = match (config.interval, config.profile) {
-        (Some(time), _) => time.0,
-        (None, Profile::Fast) => Duration::from_secs(5),
-        (None, Profile::Normal) => Duration::from_secs(15),
-        (None, Profile::Slow) => SLOWEST,
+    let profile = match config.profile {
+        Pinged::Fast => Profile::Fast,
+        Pinged::Adaptive | Pinged::Normal => Profile::Normal,
+        Pinged::Slow => Profile::Slow,
     };
+    let interval = config.interval.map_or_else(|| profile.interval(), |time| time.0);
     Rhythm {
         interval,
-        announced: SLOWEST.max(interval),
+        adapts: config.profile == Pinged::Adaptive && config.interval.is_none(),
+        announced: Profile::Slow.interval().max(interval),
         read_deadline: config.read_deadline.map_or(READ_DEADLINE, |time| time.0),
     }
 }

@@ -2,16 +2,36 @@
 
 use std::time::{Duration, Instant};
 
+mod pace;
+
+use pace::Pace;
+pub use pace::Profile;
+
 /// How often a connection is pinged and how long it may be silent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rhythm {
-    /// The time between two pings.
+    /// The time between two pings; where it adapts, until something is known of the link.
     pub interval: Duration,
+    /// Whether the time follows the link, where the client need not be told.
+    pub adapts: bool,
     /// The longest time between two pings in any profile: what clients are told at connect, for their own watchdog
     /// must not bite when a connection is moved to a slower profile.
     pub announced: Duration,
     /// After this long without a sign of life the connection is closed.
     pub read_deadline: Duration,
+}
+
+impl Rhythm {
+    /// How long a stream that goes one way may be silent. Nothing that comes back tells how its link is, but a client
+    /// that came back by itself does: something has cut its stream, perhaps for being silent.
+    #[must_use]
+    pub fn silence(&self, came_back: bool) -> Duration {
+        if self.adapts && came_back {
+            Profile::Fast.interval()
+        } else {
+            self.interval
+        }
+    }
 }
 
 /// One connection's heartbeat.
@@ -22,6 +42,8 @@ pub struct Heartbeat {
     heard: Instant,
     /// Pings that were not answered yet.
     open: u32,
+    /// How the time between pings follows the link, if it does.
+    pace: Option<Box<Pace>>,
 }
 
 /// What a moment demands.
@@ -46,6 +68,17 @@ impl Heartbeat {
             next_ping: now + first,
             heard: now,
             open: 0,
+            pace: None,
+        }
+    }
+
+    /// The same, for a client that need not be told how often it is pinged: the time between pings follows the link
+    /// where the rhythm does.
+    #[must_use]
+    pub fn adaptive(rhythm: Rhythm, now: Instant, jitter: f64) -> Self {
+        Self {
+            pace: rhythm.adapts.then(Box::default),
+            ..Self::start(rhythm, now, jitter)
         }
     }
 
@@ -56,9 +89,18 @@ impl Heartbeat {
 
     /// A pong came. Says whether there was a ping that it can be the answer to.
     #[must_use]
-    pub fn pong(&mut self) -> bool {
+    pub fn pong(&mut self, now: Instant) -> bool {
         let expected = self.open > 0;
-        self.open = self.open.saturating_sub(1);
+        match &mut self.pace {
+            None => self.open = self.open.saturating_sub(1),
+            Some(pace) => {
+                if self.open == 1 {
+                    pace.answered(now);
+                }
+                // Of several pings the last alone may be answered (RFC 6455 section 5.5.3).
+                self.open = 0;
+            }
+        }
         expected
     }
 
@@ -72,7 +114,11 @@ impl Heartbeat {
             return Beat::Rest;
         }
         // From now on and not from when it was due: a process that was asleep does not send its pings in a burst.
-        self.next_ping = now + self.rhythm.interval;
+        self.next_ping = now
+            + match &mut self.pace {
+                None => self.rhythm.interval,
+                Some(pace) => pace.ping(now, self.open > 0),
+            };
         self.open = self.open.saturating_add(1);
         Beat::Ping
     }
@@ -92,6 +138,7 @@ mod tests {
 
     const RHYTHM: Rhythm = Rhythm {
         interval: Duration::from_secs(10),
+        adapts: false,
         announced: Duration::from_secs(30),
         read_deadline: Duration::from_secs(60),
     };
@@ -143,7 +190,7 @@ mod tests {
                 if let Some(comes) = answer.filter(|comes| *comes < due) {
                     (now, heard, answer) = (comes, comes, None);
                     heartbeat.heard(now);
-                    prop_assert!(heartbeat.pong());
+                    prop_assert!(heartbeat.pong(now));
                     continue;
                 }
                 now = due;
@@ -169,10 +216,60 @@ mod tests {
 
     #[test]
     fn a_pong_answers_one_ping() {
-        let mut heartbeat = Heartbeat::start(RHYTHM, Instant::now(), 1.0);
-        assert!(!heartbeat.pong());
+        let now = Instant::now();
+        let mut heartbeat = Heartbeat::start(RHYTHM, now, 1.0);
+        assert!(!heartbeat.pong(now));
         assert_eq!(heartbeat.beat(heartbeat.next()), Beat::Ping);
-        assert!(heartbeat.pong());
-        assert!(!heartbeat.pong());
+        assert!(heartbeat.pong(now));
+        assert!(!heartbeat.pong(now));
+    }
+
+    /// The times between the pings of a client that answers each of them after its turn of `answers`, milliseconds, in
+    /// seconds.
+    fn intervals(answers: &[Option<u64>]) -> Vec<u64> {
+        let rhythm = Rhythm { adapts: true, ..RHYTHM };
+        let mut heartbeat = Heartbeat::adaptive(rhythm, Instant::now(), 1.0);
+        let mut intervals = Vec::new();
+        for answer in answers {
+            let now = heartbeat.next();
+            assert_eq!(heartbeat.beat(now), Beat::Ping);
+            intervals.push((heartbeat.next() - now).as_secs());
+            if let Some(milliseconds) = answer {
+                let comes = now + Duration::from_millis(*milliseconds);
+                heartbeat.heard(comes);
+                assert!(heartbeat.pong(comes));
+            }
+        }
+        intervals
+    }
+
+    #[test]
+    fn a_good_link_is_pinged_more_often_and_a_bad_one_less() {
+        let (good, fair, bad) = (Some(20), Some(500), Some(3_000));
+        assert_eq!(intervals(&[good; 7]), [15, 15, 15, 5, 5, 5, 5]);
+        assert_eq!(intervals(&[fair; 5]), [15; 5]);
+        assert_eq!(intervals(&[bad; 4]), [15, 30, 30, 30]);
+    }
+
+    #[test]
+    fn one_missing_answer_slows_the_pings_down_and_it_takes_some_to_make_them_fast_again() {
+        let good = Some(20);
+        let missed = [
+            good, good, good, good, None, good, good, good, good, good, good, good, good,
+        ];
+        assert_eq!(intervals(&missed), [15, 15, 15, 5, 5, 30, 30, 30, 30, 15, 15, 15, 5]);
+        let jumpy: Vec<_> = [Some(5), Some(1_500)].into_iter().cycle().take(12).collect();
+        assert!(
+            intervals(&jumpy).iter().all(|seconds| *seconds >= 15),
+            "what varies is not good"
+        );
+    }
+
+    #[test]
+    fn a_stream_that_was_cut_is_kept_from_being_silent() {
+        let rhythm = Rhythm { adapts: true, ..RHYTHM };
+        let seconds = |rhythm: Rhythm, came_back| rhythm.silence(came_back).as_secs();
+        assert_eq!((seconds(rhythm, false), seconds(rhythm, true)), (10, 5));
+        assert_eq!((seconds(RHYTHM, false), seconds(RHYTHM, true)), (10, 10));
     }
 }

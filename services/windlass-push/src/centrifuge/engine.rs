@@ -170,7 +170,7 @@ impl Engine {
             },
             State::Refused { .. } => self.close(Disconnect::BadRequest),
             State::Connected(connected) => match method {
-                Method::Pong if connected.heartbeat.pong() => {}
+                Method::Pong if connected.heartbeat.pong(now) => {}
                 Method::Pong | Method::Connect(_) => self.close(Disconnect::BadRequest),
                 Method::Refresh(request) => self.refresh(id, request),
                 Method::Subscribe(request) => self.subscribe(id, request, now),

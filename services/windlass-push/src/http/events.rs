@@ -31,6 +31,9 @@ use crate::session::Failure;
 use crate::variant::Variant;
 use crate::wheel::Alarm;
 
+/// What an `EventSource` sends when it comes back (HTML Living Standard section 9.2.4).
+const LAST_EVENT_ID: &str = "last-event-id";
+
 #[derive(Deserialize)]
 pub(super) struct Token {
     token: Option<String>,
@@ -43,6 +46,8 @@ struct Stream {
     alarm: Alarm,
     ready: VecDeque<Bytes>,
     revision: u64,
+    /// An `EventSource` that has had a stream of this task before.
+    came_back: bool,
     ended: bool,
     /// When what the caller showed expires.
     expires: Option<Instant>,
@@ -95,6 +100,7 @@ pub(super) async fn stream(
         outbox,
         ready,
         revision,
+        came_back: headers.contains_key(LAST_EVENT_ID),
         ended,
         expires: verified
             .expires
@@ -127,7 +133,7 @@ impl Stream {
             if self.ended {
                 return None;
             }
-            let beat = Instant::now() + self.push.settings().rhythm.interval;
+            let beat = Instant::now() + self.push.settings().rhythm.silence(self.came_back);
             let until = self.expires.map_or(beat, |expires| expires.min(beat));
             match self.take(until).await {
                 None if self.expires.is_some_and(|expires| Instant::now() >= expires) => return None,
@@ -167,5 +173,5 @@ impl Stream {
 }
 
 fn last_event_id(headers: &HeaderMap) -> Option<u64> {
-    headers.get("last-event-id")?.to_str().ok()?.parse().ok()
+    headers.get(LAST_EVENT_ID)?.to_str().ok()?.parse().ok()
 }

@@ -74,7 +74,7 @@ impl Plain {
             principal: None,
             ends: Some(now + settings.stale_after),
             leaves: None,
-            heartbeat: Heartbeat::start(settings.rhythm, now, jitter),
+            heartbeat: Heartbeat::adaptive(settings.rhythm, now, jitter),
             garbage: 0,
             awaiting: Awaiting::Greeting,
             settings,
@@ -245,7 +245,8 @@ impl Session for Plain {
         match message {
             Message::Text(text) => self.text(&text),
             Message::Binary(_) => self.close(Disconnect::UnsupportedData),
-            Message::Ping(_) | Message::Pong | Message::Close(_) => {}
+            Message::Pong => _ = self.heartbeat.pong(now),
+            Message::Ping(_) | Message::Close(_) => {}
         }
     }
 

@@ -296,11 +296,24 @@ fn who_shows_nothing_in_time_and_who_is_silent_is_closed() {
 
     let mut bench = Bench::local();
     let mut heard = Vec::new();
-    for _ in 0..4 {
+    for _ in 0..3 {
         bench.plain.tick(bench.plain.deadline().unwrap());
         heard.extend(bench.heard());
     }
-    assert_eq!(heard, ["", "", "", "close 3012"], "pings without payload, then the end");
+    assert_eq!(heard, ["", "", "close 3012"], "pings without payload, then the end");
+}
+
+#[test]
+fn a_client_that_answers_at_once_is_pinged_more_often() {
+    let mut bench = Bench::local();
+    let mut intervals = Vec::new();
+    for _ in 0..5 {
+        let now = bench.plain.deadline().unwrap();
+        bench.plain.tick(now);
+        bench.plain.receive(Message::Pong, now + Duration::from_millis(30));
+        intervals.push((bench.plain.deadline().unwrap() - now).as_secs());
+    }
+    assert_eq!(intervals, [15, 15, 15, 5, 5]);
 }
 
 #[test]
