@@ -34,6 +34,16 @@ impl ChannelKey {
         Self::new(&task.tenant, &format!("{TASK_PREFIX}{}", task.id))
     }
 
+    /// The task whose channel it is.
+    #[must_use]
+    pub fn task(&self) -> Option<TaskKey> {
+        let (tenant, name) = self.0.split_once('/')?;
+        Some(TaskKey {
+            tenant: tenant.parse().ok()?,
+            id: name.strip_prefix(TASK_PREFIX)?.parse().ok()?,
+        })
+    }
+
     /// The channel on which everything sent to one user of a tenant travels.
     #[must_use]
     pub fn of_user(tenant: &Tenant, user: &str) -> Self {

@@ -187,7 +187,7 @@ impl Desk {
         // the repetition; the other way round it would be lost.
         let subscription = push
             .interest()
-            .join(push.broker(), &channel, || {
+            .join(push.bringer(), &channel, || {
                 push.hub().subscribe(&channel, &self.outbox, wanted)
             })
             .await?;

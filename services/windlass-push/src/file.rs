@@ -18,6 +18,8 @@ pub struct File {
     pub auth: Option<auth::Settings>,
     /// How the listener speaks.
     pub listener: listener::Settings,
+    /// Where the tasks are; none are seen when absent.
+    pub store: windlass_task::store::Settings,
     /// The service itself.
     pub push: Option<Config>,
     /// Whose pages may connect, beside those that flags name.

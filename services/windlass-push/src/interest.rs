@@ -12,6 +12,38 @@ use tokio::sync::Notify;
 use crate::broker::{Broker, Error};
 use crate::channel::ChannelKey;
 use crate::hub::{Hub, Subscription, Watcher};
+use crate::view::View;
+
+/// Who brings channels to this node: the broker, and of tasks' latest values the store that has the tasks.
+#[derive(Debug, Clone, Copy)]
+pub struct Bringer<'a> {
+    broker: &'a dyn Broker,
+    view: Option<&'a View>,
+}
+
+impl<'a> Bringer<'a> {
+    /// Channels by this broker, latest values by this view.
+    #[must_use]
+    pub fn new(broker: &'a dyn Broker, view: Option<&'a View>) -> Self {
+        Self { broker, view }
+    }
+
+    async fn bring(&self, channel: &ChannelKey) -> Result<(), Error> {
+        if let (Some(view), Some(task)) = (self.view, channel.task()) {
+            let followed = view.follow.follow(&task).await;
+            followed.map_err(|_| Error::Unreachable)?;
+        }
+        self.broker.subscribe(channel).await
+    }
+
+    async fn leave(&self, channel: &ChannelKey) -> Result<(), Error> {
+        self.broker.unsubscribe(channel).await?;
+        if let (Some(view), Some(task)) = (self.view, channel.task()) {
+            view.follow.leave(&task);
+        }
+        Ok(())
+    }
+}
 
 /// The channels that are brought to this node.
 #[derive(Debug, Default)]
@@ -30,7 +62,7 @@ impl Interest {
     /// The broker's; there is no subscription then.
     pub async fn join(
         &self,
-        broker: &dyn Broker,
+        bringer: Bringer<'_>,
         channel: &ChannelKey,
         subscribe: impl FnOnce() -> Subscription,
     ) -> Result<Subscription, Error> {
@@ -38,24 +70,24 @@ impl Interest {
         let mut brought = brought.lock().await;
         let subscription = subscribe();
         if !*brought {
-            broker.subscribe(channel).await?;
+            bringer.bring(channel).await?;
             *brought = true;
         }
         Ok(subscription)
     }
 
     /// Tells the broker of channels that nobody here wants any more. Never returns.
-    pub async fn tidy(&self, hub: &Hub, broker: &dyn Broker) {
+    pub async fn tidy(&self, hub: &Hub, bringer: Bringer<'_>) {
         loop {
             self.wake.notified().await;
             let left = std::mem::take(&mut *lock(&self.left));
             for channel in left {
-                self.tidy_one(hub, broker, &channel).await;
+                self.tidy_one(hub, bringer, &channel).await;
             }
         }
     }
 
-    async fn tidy_one(&self, hub: &Hub, broker: &dyn Broker, channel: &ChannelKey) {
+    async fn tidy_one(&self, hub: &Hub, bringer: Bringer<'_>, channel: &ChannelKey) {
         let Some(entry) = lock(&self.brought).get(channel).cloned() else {
             return;
         };
@@ -63,7 +95,7 @@ impl Interest {
         if hub.has(channel) {
             return;
         }
-        if *brought && broker.unsubscribe(channel).await.is_err() {
+        if *brought && bringer.leave(channel).await.is_err() {
             // It goes on being brought, which costs something and harms nobody; the next to leave tries again.
             return;
         }

@@ -1,5 +1,5 @@
-//! The push service alone, with channels in its own memory. It sees no tasks: on embedded state they belong to the
-//! process that takes the uploads.
+//! The push service alone, with channels in its own memory. It sees the tasks that are in Redis; on embedded state they
+//! belong to the process that takes the uploads.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::Parser;
-use windlass_push::Push;
 use windlass_push::file::{self, File};
+use windlass_push::{Push, View};
 use windlass_serve::{Flags, Program, program, telemetry};
 
-/// Pushes live: the Centrifuge protocol on /connection/*
+/// Pushes live: the Centrifuge protocol on /connection/*, tasks in Redis on /tasks, /events and /ws
 ///
 /// On a loopback address nobody logs in. On any other address it starts only with auth configured, or a
 /// backend that says who connects.
@@ -41,7 +41,8 @@ fn main() -> ExitCode {
             // The code for a wrong flag or configuration is 2, as clap's: nothing has been bound then.
             let usage = error.is::<file::Error>()
                 || error.is::<program::ConfigureError>()
-                || error.is::<windlass_push::config::Error>();
+                || error.is::<windlass_push::config::Error>()
+                || error.is::<windlass_task::store::ConfigureError>();
             ExitCode::from(if usage { 2 } else { 1 })
         }
     }
@@ -56,7 +57,8 @@ async fn serve(arguments: Arguments) -> anyhow::Result<()> {
     let auth = file.auth_on(flags.listen);
     flags.allow_origin.extend(file.origins);
     let mut program = Program::new(flags, auth.as_ref(), &file.listener)?;
-    let push = Push::open(&file.push.unwrap_or_default(), &mut program, None)?;
+    let view = file.store.shared()?.map(|store| View::of(&store.into()));
+    let push = Push::open(&file.push.unwrap_or_default(), &mut program, view)?;
     let app = program.authenticated(windlass_push::router(Arc::clone(&push)));
     let app = app.merge(windlass_push::open_router(Arc::clone(&push)));
     let shutdown = program.shutdown();

@@ -17,7 +17,7 @@ use crate::connections::Connections;
 use crate::control::Control;
 use crate::emulation::Sessions;
 use crate::hub::Hub;
-use crate::interest::Interest;
+use crate::interest::{Bringer, Interest};
 use crate::metrics::Metrics;
 use crate::publication::Publication;
 use crate::session::Failure;
@@ -196,7 +196,7 @@ impl Push {
     pub async fn run(&self, shutdown: Shutdown) {
         tokio::join!(
             self.bring_values(),
-            self.interest.tidy(&self.hub, &*self.broker),
+            self.interest.tidy(&self.hub, self.bringer()),
             self.maintain(),
             self.wheel.turn(),
             self.drain(&shutdown),
@@ -265,6 +265,11 @@ impl Push {
 
     pub(crate) fn interest(&self) -> &Interest {
         &self.interest
+    }
+
+    /// Who brings channels to this node.
+    pub(crate) fn bringer(&self) -> Bringer<'_> {
+        Bringer::new(&*self.broker, self.view.as_ref())
     }
 
     pub(crate) fn broker(&self) -> &dyn Broker {

@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use windlass_task::feed::Feed;
+use windlass_task::feed::{Feed, Follow};
 use windlass_task::operation::{self, Operation, load_owned};
-use windlass_task::{Catalogue, EmbeddedStore, Entry, Owner, Record, TaskKey, TaskStore, TaskUpdate, UnixMillis};
+use windlass_task::store::Records;
+use windlass_task::{Catalogue, Entry, Owner, Record, TaskKey, TaskStore, TaskUpdate, UnixMillis};
 
 use crate::session::{Failure, TaskValue};
 
-/// The store of tasks, the list of them, and the bus of their latest values. A push service that runs apart from
-/// the upload service on embedded state has none of it.
+/// The store of tasks, the list of them, and the bus of their latest values: those of the upload service in the same
+/// process, or the ones in Redis that all processes share. A push service apart from both has none of it.
 #[derive(Clone)]
 pub struct View {
     /// The store.
@@ -18,6 +19,8 @@ pub struct View {
     pub catalogue: Arc<dyn Catalogue>,
     /// The bus.
     pub feed: Feed,
+    /// Who sees that the bus tells of tasks that other processes write.
+    pub follow: Arc<dyn Follow>,
 }
 
 impl std::fmt::Debug for View {
@@ -27,14 +30,14 @@ impl std::fmt::Debug for View {
 }
 
 impl View {
-    /// The view of an embedded store.
+    /// The view of a back end.
     #[must_use]
-    pub fn embedded(store: &EmbeddedStore) -> Self {
-        let shared = Arc::new(store.clone());
+    pub fn of(records: &Records) -> Self {
         Self {
-            store: shared.clone(),
-            catalogue: shared,
-            feed: store.feed().clone(),
+            store: Arc::clone(&records.store),
+            catalogue: Arc::clone(&records.catalogue),
+            feed: records.feed.clone(),
+            follow: Arc::clone(&records.follow),
         }
     }
 

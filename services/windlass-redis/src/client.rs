@@ -75,6 +75,20 @@ impl Client {
         }
     }
 
+    /// Sees that everything that this server has answered so far is as durable as the settings demand.
+    ///
+    /// # Errors
+    /// [`Error`]: it may not be.
+    pub async fn confirm(&self, key: &str) -> Result<(), Error> {
+        if self.inner.strict.is_none() {
+            return Ok(());
+        }
+        // `WAIT` speaks of what its own connection wrote; a write after all others is as good as all of them.
+        let mut write = redis::cmd("SET");
+        write.arg(key).arg("").arg("EX").arg(1);
+        self.write(write.into()).await.map(drop)
+    }
+
     /// The present connection.
     ///
     /// # Errors

@@ -175,7 +175,7 @@ impl Session {
     }
 
     /// Leaves the connection: whoever keeps it makes another.
-    pub(crate) fn leave(&self) {
+    pub fn leave(&self) {
         self.broken.send_replace(true);
     }
 

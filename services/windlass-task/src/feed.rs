@@ -9,12 +9,14 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::id::{Owner, TaskKey};
 use crate::status::Status;
-use crate::store::{Cause, Entry};
+use crate::store::{Cause, Entry, Error};
 use crate::time::UnixMillis;
 
 /// The shortest time between two values of one task that is merely moving (DESIGN section 3: five a second).
@@ -24,7 +26,8 @@ pub const INTERVAL: Duration = Duration::from_millis(200);
 const REMEMBERED_MAX: usize = 4_096;
 
 /// What a task is now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Standing {
     /// A task in this state.
     Live(Status),
@@ -44,7 +47,7 @@ impl Standing {
 }
 
 /// The latest value of a task.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskUpdate {
     /// The task.
     pub key: TaskKey,
@@ -93,6 +96,19 @@ impl TaskUpdate {
             at,
         }
     }
+}
+
+/// Sees that the feed tells of a task whoever commits to it. A feed tells of its own process's commits in any case.
+#[async_trait]
+pub trait Follow: Send + Sync + 'static {
+    /// Follows a task: what is committed after this has returned is told. Idempotent.
+    ///
+    /// # Errors
+    /// [`Error`] when it cannot be seen to now; asking again is safe.
+    async fn follow(&self, key: &TaskKey) -> Result<(), Error>;
+
+    /// Follows it no more.
+    fn leave(&self, key: &TaskKey);
 }
 
 /// Where commits tell their latest values and listeners hear of them.

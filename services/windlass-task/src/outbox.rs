@@ -33,7 +33,7 @@ const RETRY_MIN: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_secs(30);
 
 /// A position in the outbox: greater for what was written later.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Position(pub u64);
 
 /// An event that is held back for a group.
@@ -66,11 +66,17 @@ pub trait Outbox: Send + Sync + 'static {
     /// [`Error`] when the store does not answer.
     async fn leave(&self, group: &'static str) -> Result<(), Error>;
 
-    /// The oldest events after a position, in order, at most `limit`.
+    /// The oldest events after a position that `group` has not had, in order, at most `limit`.
     ///
     /// # Errors
-    /// [`Error`] when the store does not answer.
-    async fn read(&self, after: Position, limit: usize) -> Result<Vec<(Position, Arc<Event>)>, Error>;
+    /// [`Error`] when the store does not answer; [`Error::MoveOutbox`] when the group has to join again, for its events
+    /// were divided anew between processes.
+    async fn read(
+        &self,
+        group: &'static str,
+        after: Position,
+        limit: usize,
+    ) -> Result<Vec<(Position, Arc<Event>)>, Error>;
 
     /// Records that `group` has taken everything up to `through`, and trims what every group has.
     ///
@@ -100,6 +106,9 @@ pub trait Outbox: Send + Sync + 'static {
 
     /// Rung after each commit that left an event.
     fn bell(&self) -> Arc<Notify>;
+
+    /// Gives back what this process has in hand, so that another goes on with it at once. Nobody reads any more.
+    async fn close(&self) {}
 }
 
 /// Somebody who takes durable events.
@@ -160,7 +169,7 @@ async fn deliver(
         tokio::pin!(rung);
         // Enabled before the look: a commit between the look and the wait is not missed.
         rung.as_mut().enable();
-        let read = outbox.read(at, BATCH).await.map_err(words)?;
+        let read = outbox.read(group, at, BATCH).await.map_err(words)?;
         let (positions, events): (Vec<_>, Vec<_>) = read.into_iter().unzip();
         let (delivered, result) = subscriber.deliver_all(&events).await;
         if let Some(through) = delivered.checked_sub(1).and_then(|last| positions.get(last)) {

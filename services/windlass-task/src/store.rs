@@ -6,6 +6,8 @@
 #[cfg(test)]
 mod contract;
 mod embedded;
+mod redis;
+mod settings;
 
 use std::time::Duration;
 
@@ -13,6 +15,9 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 pub use embedded::{Durability, EmbeddedStore, Options};
+pub use redis::RedisStore;
+pub use settings::{Records, Settings};
+pub use windlass_redis::ConfigureError;
 
 use crate::change::{Change, Refusal};
 use crate::epoch::{Generation, Token, WriterEpoch};
@@ -320,6 +325,21 @@ pub enum Error {
         /// Its layout.
         version: i64,
     },
+    /// Redis does not answer, or refuses; nothing was changed.
+    #[error("cannot {operation} in redis")]
+    UseRedis {
+        /// What was being done.
+        operation: &'static str,
+        /// Why.
+        #[source]
+        source: windlass_redis::Error,
+    },
+    /// Others commit to the same task faster than it can be read and written.
+    #[error("too many commits to one task at once")]
+    CommitAmongOthers,
+    /// Partitions of the outbox went to another process, or came from one: what is in hand is read again.
+    #[error("the outbox is divided anew")]
+    MoveOutbox,
     /// An event in the outbox cannot be read.
     #[error("an event in the outbox cannot be read")]
     ReadEvent {

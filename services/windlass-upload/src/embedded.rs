@@ -1,4 +1,4 @@
-//! The service on one machine: records in an embedded store, bytes on the disk beside it.
+//! The service put together: records in an embedded store or in the Redis that its pods share, bytes on the disk.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -6,17 +6,17 @@ use std::sync::Arc;
 use windlass_serve::Program;
 use windlass_task::EmbeddedStore;
 use windlass_task::quota::LocalQuotas;
-use windlass_task::store::{self, Options};
+use windlass_task::store::{self, Options, Records};
 
 use crate::config::{self, Config};
 use crate::service::{Parts, Upload};
 use crate::storage::{self, Disk, Transfer};
 use crate::tusd;
 
-/// What an upload service on one machine consists of.
+/// What an upload service consists of.
 pub struct Embedded {
-    /// The records; whoever else speaks of tasks in this process shares it.
-    pub store: EmbeddedStore,
+    /// The records; whoever else speaks of tasks in this process shares them.
+    pub records: Records,
     /// The service.
     pub upload: Arc<Upload>,
 }
@@ -27,6 +27,9 @@ pub enum Error {
     /// A setting cannot be.
     #[error(transparent)]
     ReadConfig(#[from] config::Error),
+    /// The store that pods share cannot be.
+    #[error(transparent)]
+    ConfigureStore(#[from] store::ConfigureError),
     /// The records cannot be opened.
     #[error("cannot use the data directory")]
     OpenStore(#[from] store::Error),
@@ -35,24 +38,30 @@ pub enum Error {
     OpenStorage(#[from] storage::Error),
 }
 
-/// Opens `data_dir`, and puts the service together as part of `program`.
+/// Opens `data_dir` and the `store` that is configured, and puts the service together as part of `program`.
 ///
 /// # Errors
 /// [`Error`]; a setting is refused before anything is opened.
-pub fn open(data_dir: &Path, config: &Config, program: &mut Program) -> Result<Embedded, Error> {
+pub fn open(
+    data_dir: &Path,
+    store: &store::Settings,
+    config: &Config,
+    program: &mut Program,
+) -> Result<Embedded, Error> {
     config.validate()?;
     let (record, bytes) = if config.survive_power_cut {
         (store::Durability::PowerCut, storage::Durability::PowerCut)
     } else {
         (store::Durability::Process, storage::Durability::Process)
     };
-    let store = EmbeddedStore::open(
-        data_dir,
-        Options {
-            durability: record,
-            ..Options::default()
-        },
-    )?;
+    let options = Options {
+        durability: record,
+        ..Options::default()
+    };
+    let records: Records = match store.shared()? {
+        Some(store) => store.into(),
+        None => EmbeddedStore::open(data_dir, options)?.into(),
+    };
     let disk = Disk::open(&data_dir.join("uploads"), bytes)?;
     if let Some(tusd) = &config.tusd
         && tusd.transfer == Transfer::Link
@@ -61,18 +70,17 @@ pub fn open(data_dir: &Path, config: &Config, program: &mut Program) -> Result<E
         let path = tusd.directory.clone();
         return Err(config::Error::from(tusd::settings::Error::LinkDirectory { path }).into());
     }
-    let shared = Arc::new(store.clone());
     let parts = Parts {
-        store: shared.clone(),
-        outbox: shared.clone(),
-        catalogue: shared,
+        store: Arc::clone(&records.store),
+        outbox: Arc::clone(&records.outbox),
+        catalogue: Arc::clone(&records.catalogue),
         quotas: Arc::new(LocalQuotas::default()),
-        feed: store.feed().clone(),
+        feed: records.feed.clone(),
         storage: Arc::new(disk),
         shutdown: program.shutdown(),
         tracker: program.tracker(),
         demands_token: program.authenticator().demands_token(),
     };
     let upload = Upload::new(config, parts, program.registry())?;
-    Ok(Embedded { store, upload })
+    Ok(Embedded { records, upload })
 }

@@ -31,6 +31,7 @@ struct Arguments {
 struct Settings {
     auth: Option<auth::Settings>,
     listener: listener::Settings,
+    store: windlass_task::store::Settings,
     upload: Config,
 }
 
@@ -55,11 +56,12 @@ fn main() -> ExitCode {
 async fn serve(Arguments { data_dir, flags }: Arguments) -> anyhow::Result<()> {
     let settings: Settings = config::read_or_default(flags.config.as_deref())?;
     let mut program = Program::new(flags, settings.auth.as_ref(), &settings.listener)?;
-    let upload = embedded::open(&data_dir, &settings.upload, &mut program)?.upload;
+    let upload = embedded::open(&data_dir, &settings.store, &settings.upload, &mut program)?.upload;
     let app = program.authenticated(windlass_upload::router(Arc::clone(&upload)));
     let bound = program.bind().await?;
-    let upkeep = tokio::spawn(upload.run());
+    let upkeep = tokio::spawn(Arc::clone(&upload).run());
     bound.run(app).await?;
     upkeep.abort();
+    upload.close().await;
     Ok(())
 }

@@ -148,6 +148,11 @@ impl Upload {
         tokio::join!(upkeep::run(&self), listen::run(&self), sweep);
     }
 
+    /// Gives back what this process has in hand of what pods share. Nothing runs any more.
+    pub async fn close(&self) {
+        self.parts.outbox.close().await;
+    }
+
     /// The largest upload that this caller may make, bytes.
     pub(crate) fn max_size(&self, caller: &Caller) -> Option<u64> {
         let by_link = caller.link().and_then(|link| link.max_bytes);

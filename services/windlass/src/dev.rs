@@ -33,6 +33,7 @@ pub struct Arguments {
 struct Config {
     auth: Option<auth::Settings>,
     listener: listener::Settings,
+    store: windlass_task::store::Settings,
     upload: windlass_upload::Config,
     push: windlass_push::Config,
 }
@@ -60,7 +61,9 @@ impl Error {
             Self::ReadConfig(_)
             | Self::Configure(_)
             | Self::ConfigurePush(_)
-            | Self::OpenUpload(embedded::Error::ReadConfig(_)) => ExitCode::from(USAGE),
+            | Self::OpenUpload(embedded::Error::ReadConfig(_) | embedded::Error::ConfigureStore(_)) => {
+                ExitCode::from(USAGE)
+            }
             Self::OpenUpload(_) | Self::Bind(_) | Self::Run(_) => ExitCode::FAILURE,
         }
     }
@@ -82,8 +85,8 @@ async fn serve(arguments: Arguments) -> Result<(), Error> {
     let Arguments { data_dir, flags } = arguments;
     let config: Config = config::read_or_default(flags.config.as_deref())?;
     let mut program = Program::new(flags, config.auth.as_ref(), &config.listener)?;
-    let Embedded { store, upload } = embedded::open(&data_dir, &config.upload, &mut program)?;
-    let push = Push::open(&config.push, &mut program, Some(View::embedded(&store)))?;
+    let Embedded { records, upload } = embedded::open(&data_dir, &config.store, &config.upload, &mut program)?;
+    let push = Push::open(&config.push, &mut program, Some(View::of(&records)))?;
     let uploads = windlass_upload::router(Arc::clone(&upload));
     let api = program.authenticated(uploads.merge(windlass_push::router(Arc::clone(&push))));
     let app = api
@@ -91,8 +94,10 @@ async fn serve(arguments: Arguments) -> Result<(), Error> {
         .merge(page::router());
     let shutdown = program.shutdown();
     let bound = program.bind().await?;
-    let background = tokio::spawn(async move { tokio::join!(upload.run(), push.run(shutdown)) });
+    let uploading = Arc::clone(&upload);
+    let background = tokio::spawn(async move { tokio::join!(uploading.run(), push.run(shutdown)) });
     bound.run(app).await?;
     background.abort();
+    upload.close().await;
     Ok(())
 }

@@ -11,6 +11,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tokio::time::Instant;
 
+use crate::proxy::Proxy;
+
 /// How long a server may take for what it is asked. It takes milliseconds; a busy machine may need more.
 const WITHIN: Duration = Duration::from_secs(30);
 /// How often is looked.
@@ -21,8 +23,9 @@ const PORTS_TRIED: usize = 5;
 /// How a server is started.
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
-    /// Whether it keeps nothing on the disk: killed, it comes back empty. Otherwise it appends to a log (AOF) that
-    /// survives `kill -9` whole.
+    /// Whether it keeps nothing on the disk: killed, it comes back empty. Otherwise it appends to a log (AOF) before it
+    /// answers, and waits for the disk: the usual `everysec` puts its writing off while the disk is busy, so that what
+    /// `kill -9` leaves of the last second is a matter of luck. A test that wants that luck sets `appendfsync`.
     pub forgets: bool,
     /// More lines of its configuration, such as `["maxmemory", "8mb"]`.
     pub config: Vec<(String, String)>,
@@ -54,7 +57,16 @@ impl Redis {
 
     /// A server that replicates this one, in step with it.
     pub async fn replica(&self) -> Self {
-        let replica = Self::begin(self.settings.clone(), Some(self.address)).await;
+        self.replica_by(self.address).await
+    }
+
+    /// A server that replicates this one through a proxy, in step with it: it lags when nothing passes.
+    pub async fn replica_through(&self, proxy: &Proxy) -> Self {
+        self.replica_by(proxy.address()).await
+    }
+
+    async fn replica_by(&self, address: SocketAddr) -> Self {
+        let replica = Self::begin(self.settings.clone(), Some(address)).await;
         replica
             .until("a replica in step with its primary", |replica| {
                 replica.info("replication", "master_link_status").as_deref() == Some("up")
@@ -183,6 +195,7 @@ impl Redis {
             .args(["--logfile", &self.log_path().to_string_lossy()])
             .args(["--save", ""])
             .args(["--appendonly", if self.settings.forgets { "no" } else { "yes" }])
+            .args(["--appendfsync", "always"])
             // A replica is asked for at once, not after the five seconds in which more might come.
             .args(["--repl-diskless-sync-delay", "0"])
             .args(["--maxmemory-policy", "noeviction"])
@@ -305,12 +318,13 @@ mod tests {
     #[tokio::test]
     async fn a_replica_that_lags_forgets_when_it_is_promoted() {
         let primary = Redis::start().await;
-        let mut replica = primary.replica().await;
-        replica.pause();
+        let proxy = Proxy::to(primary.address()).await;
+        let mut replica = primary.replica_through(&proxy).await;
+        proxy.hold();
         primary.command(&["SET", "a", "1"]);
-        drop(primary);
-        replica.resume();
+        drop((primary, proxy));
         replica.promote();
+        assert_eq!(get(&replica, "a"), None);
         assert_eq!(replica.info("replication", "role").as_deref(), Some("master"));
         replica.command(&["SET", "b", "1"]);
     }

@@ -82,7 +82,7 @@ pub(super) async fn stream(
     };
     let subscription = push
         .interest()
-        .join(push.broker(), &channel, subscribe)
+        .join(push.bringer(), &channel, subscribe)
         .await
         .map_err(Failure::from)?;
     // Read after subscribing, so that no change falls between the two.

@@ -102,7 +102,7 @@ async fn watch(
     };
     let _subscription = push
         .interest()
-        .join(push.broker(), &channel, subscribe)
+        .join(push.bringer(), &channel, subscribe)
         .await
         .map_err(Failure::from)?;
     loop {

@@ -116,12 +116,14 @@ impl World {
             self.hub
                 .subscribe(channel, &outbox, Wanted::publications(Slot(0), Variant::Plain))
         };
-        self.interest.join(&*self.broker, channel, subscribe).await
+        self.interest
+            .join(Bringer::new(&*self.broker, None), channel, subscribe)
+            .await
     }
 
     /// Tidies until there is nothing left to do.
     async fn tidy(&self) {
-        let tidying = self.interest.tidy(&self.hub, &*self.broker);
+        let tidying = self.interest.tidy(&self.hub, Bringer::new(&*self.broker, None));
         let idle = async {
             for _ in 0..20 {
                 tokio::task::yield_now().await;

@@ -59,7 +59,7 @@ impl Server {
         } else {
             Authenticator::Loopback
         };
-        let view = plan.view.then(|| View::embedded(&store));
+        let view = plan.view.then(|| View::of(&store.clone().into()));
         let push = Push::new(plan.settings, authenticator.clone(), view);
         let router = authenticator.layer(windlass_push::router(Arc::clone(&push)), Metrics::default());
         let router = router.merge(windlass_push::open_router(Arc::clone(&push)));

@@ -179,7 +179,7 @@ impl Dispatcher {
             return Ok(true);
         }
         let group = self.subscriber.group();
-        for (position, event) in self.outbox.read(self.at, WINDOW - self.open.len()).await? {
+        for (position, event) in self.outbox.read(group, self.at, WINDOW - self.open.len()).await? {
             self.at = position;
             self.open.insert(position, false);
             let key = event.key();

@@ -10,10 +10,10 @@ use crate::change::{Change, Refusal, Verdict};
 use crate::epoch::{HolderId, Token};
 use crate::event::{Event, EventType};
 use crate::feed::{Feed, Standing};
-use crate::fixture::creation;
+use crate::fixture;
 use crate::id::{Alias, TaskKey};
 use crate::outbox::{Outbox, Position};
-use crate::record::{Record, Segment, SegmentKind};
+use crate::record::{Creation, Record, Segment, SegmentKind};
 use crate::status::Status;
 use crate::time::UnixMillis;
 
@@ -54,6 +54,13 @@ pub(super) async fn run(backend: impl AsyncFn() -> Backend) {
     the_feed_hears_of_what_changes_what_is_shown(&backend().await).await;
 }
 
+/// A creation with a token of the store's present generation.
+async fn creation(backend: &Backend, length: u64) -> Creation {
+    let mut creation = fixture::creation(Some(length));
+    creation.token.generation = backend.store.generation(&creation.key).await.unwrap();
+    creation
+}
+
 fn segments(received: u64) -> Vec<Segment> {
     vec![Segment {
         store: "disk".into(),
@@ -81,13 +88,8 @@ fn live(outcome: Outcome) -> Record {
 }
 
 async fn create(backend: &Backend, length: u64) -> Record {
-    live(
-        backend
-            .store
-            .commit(Commit::create(creation(Some(length))))
-            .await
-            .unwrap(),
-    )
+    let creation = creation(backend, length).await;
+    live(backend.store.commit(Commit::create(creation)).await.unwrap())
 }
 
 async fn a_commit_is_made_only_on_what_it_expects(backend: &Backend) {
@@ -98,7 +100,7 @@ async fn a_commit_is_made_only_on_what_it_expects(backend: &Backend) {
         Some(Entry::Live(Box::new(record.clone())))
     );
 
-    let mut again = creation(Some(100));
+    let mut again = creation(backend, 100).await;
     again.key = record.key.clone();
     assert!(matches!(
         store.commit(Commit::create(again)).await.unwrap(),
@@ -179,7 +181,7 @@ async fn what_is_refused_leaves_no_trace(backend: &Backend) {
 /// What a group would be given if it began now.
 async fn unacknowledged(outbox: &Arc<dyn Outbox>, group: &'static str) -> Vec<(Position, Arc<Event>)> {
     let at = outbox.join(group).await.unwrap();
-    outbox.read(at, 100).await.unwrap()
+    outbox.read(group, at, 100).await.unwrap()
 }
 
 async fn events_come_in_order_at_least_once_to_each_group(backend: &Backend) {
@@ -216,7 +218,7 @@ async fn events_come_in_order_at_least_once_to_each_group(backend: &Backend) {
 
 async fn an_alias_finds_its_task_within_its_tenant_only(backend: &Backend) {
     let alias: Alias = "24e533e02ec3bc40c387f1a0e460e216".parse().unwrap();
-    let mut creation = creation(Some(1));
+    let mut creation = creation(backend, 1).await;
     creation.aliases = vec![alias.clone()];
     let key = creation.key.clone();
     live(backend.store.commit(Commit::create(creation)).await.unwrap());
@@ -272,7 +274,7 @@ async fn what_is_due_is_found_and_forgotten_in_its_time(backend: &Backend) {
 async fn the_end_of_what_was_taken_over_is_never_forgotten(backend: &Backend) {
     let store = &backend.store;
     let alias: Alias = "24e533e02ec3bc40c387f1a0e460e216".parse().unwrap();
-    let mut creation = creation(Some(1));
+    let mut creation = creation(backend, 1).await;
     creation.aliases = vec![alias.clone()];
     let key = creation.key.clone();
     live(store.commit(Commit::create(creation)).await.unwrap());
@@ -296,7 +298,7 @@ async fn the_catalogue_lists_an_owners_tasks_newest_first(backend: &Backend) {
         keys.insert(0, create(backend, 10).await.key);
         backend.clock.advance(Duration::from_millis(1));
     }
-    let mut foreign = creation(Some(1));
+    let mut foreign = creation(backend, 1).await;
     foreign.owner = "somebody".parse().unwrap();
     live(backend.store.commit(Commit::create(foreign)).await.unwrap());
     for (_, event) in unacknowledged(&backend.outbox, "catalogue").await {

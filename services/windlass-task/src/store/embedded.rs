@@ -22,7 +22,7 @@ use super::{Commit, Entry, Error, Outcome, TaskStore};
 use crate::catalogue::{Catalogue, Listed};
 use crate::epoch::Generation;
 use crate::event::Event;
-use crate::feed::Feed;
+use crate::feed::{Feed, Follow};
 use crate::id::{Alias, Owner, TaskId, TaskKey, Tenant};
 use crate::outbox::{Held, Outbox, Position};
 use crate::time::UnixMillis;
@@ -171,7 +171,7 @@ impl Outbox for EmbeddedStore {
         self.ask(|reply| Request::Leave { group, reply }).await
     }
 
-    async fn read(&self, after: Position, limit: usize) -> Result<Vec<(Position, Arc<Event>)>, Error> {
+    async fn read(&self, _: &'static str, after: Position, limit: usize) -> Result<Vec<(Position, Arc<Event>)>, Error> {
         match self.told.tail.after(after, limit) {
             Some(events) => Ok(events),
             None => self.ask(|reply| Request::Read { after, limit, reply }).await,
@@ -231,6 +231,16 @@ impl Catalogue for EmbeddedStore {
         })
         .await
     }
+}
+
+#[async_trait]
+impl Follow for EmbeddedStore {
+    /// Every commit is made by this process, and told.
+    async fn follow(&self, _: &TaskKey) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn leave(&self, _: &TaskKey) {}
 }
 
 fn lock_directory(directory: &Path) -> Result<File, Error> {

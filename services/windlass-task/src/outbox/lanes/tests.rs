@@ -52,7 +52,7 @@ fn bounds(give_up_after: Duration) -> Bounds {
 /// How many events the group would be given if it began now.
 async fn unacknowledged(store: &EmbeddedStore) -> usize {
     let at = store.join("recorder").await.unwrap();
-    store.read(at, 100).await.unwrap().len()
+    store.read("recorder", at, 100).await.unwrap().len()
 }
 
 async fn eventually(what: &str, mut is: impl FnMut() -> bool) {

@@ -66,7 +66,7 @@ async fn what_was_answered_is_in_the_files_before_the_store_is_closed() {
     for key in &keys {
         assert!(reopened.load(key).await.unwrap().is_some(), "{key} is lost");
     }
-    assert_eq!(reopened.read(beginning, 100).await.unwrap().len(), 20);
+    assert_eq!(reopened.read("all", beginning, 100).await.unwrap().len(), 20);
 }
 
 #[tokio::test]

@@ -1,0 +1,71 @@
+//! Which back end has the records, and what each gives.
+
+use std::sync::Arc;
+
+use serde::Deserialize;
+use windlass_redis::ConfigureError;
+
+use super::{EmbeddedStore, RedisStore, TaskStore};
+use crate::catalogue::Catalogue;
+use crate::feed::{Feed, Follow};
+use crate::outbox::Outbox;
+
+/// The `store` section of a configuration file. Empty: the embedded store, in one process.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Settings {
+    /// The Redis that all processes of a region share.
+    pub redis: Option<windlass_redis::Settings>,
+}
+
+impl Settings {
+    /// The store that processes share, if there is one; it begins to connect at once.
+    ///
+    /// # Errors
+    /// [`ConfigureError`] for a setting that cannot be.
+    pub fn shared(&self) -> Result<Option<RedisStore>, ConfigureError> {
+        self.redis.as_ref().map(RedisStore::open).transpose()
+    }
+}
+
+/// What a back end gives to the services.
+#[derive(Clone)]
+pub struct Records {
+    /// The tasks.
+    pub store: Arc<dyn TaskStore>,
+    /// Their durable events.
+    pub outbox: Arc<dyn Outbox>,
+    /// The list of an owner's tasks.
+    pub catalogue: Arc<dyn Catalogue>,
+    /// Their latest values.
+    pub feed: Feed,
+    /// Who sees that the feed tells of what other processes commit.
+    pub follow: Arc<dyn Follow>,
+}
+
+impl From<EmbeddedStore> for Records {
+    fn from(store: EmbeddedStore) -> Self {
+        let feed = store.feed().clone();
+        Self::of(store, feed)
+    }
+}
+
+impl From<RedisStore> for Records {
+    fn from(store: RedisStore) -> Self {
+        let feed = store.feed().clone();
+        Self::of(store, feed)
+    }
+}
+
+impl Records {
+    fn of(store: impl TaskStore + Outbox + Catalogue + Follow, feed: Feed) -> Self {
+        let shared = Arc::new(store);
+        Self {
+            store: shared.clone(),
+            outbox: shared.clone(),
+            catalogue: shared.clone(),
+            feed,
+            follow: shared,
+        }
+    }
+}
