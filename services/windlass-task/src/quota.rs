@@ -40,13 +40,13 @@ pub trait Quotas: std::fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     /// [`Error`] when the store does not answer.
-    async fn open(&self, key: &TaskKey, limit: u64, lifetime: Duration) -> Result<bool, Error>;
+    async fn add_open(&self, key: &TaskKey, limit: u64, lifetime: Duration) -> Result<bool, Error>;
 
     /// Counts it no more. One that was not counted is no error.
     ///
     /// # Errors
     /// [`Error`] when the store does not answer.
-    async fn close(&self, key: &TaskKey) -> Result<(), Error>;
+    async fn remove_open(&self, key: &TaskKey) -> Result<(), Error>;
 }
 
 /// Decides over a wish at `now`, in microseconds of any clock that all askers share: the tenant's time after the grant,
@@ -101,7 +101,7 @@ impl Quotas for LocalQuotas {
         })
     }
 
-    async fn open(&self, key: &TaskKey, limit: u64, lifetime: Duration) -> Result<bool, Error> {
+    async fn add_open(&self, key: &TaskKey, limit: u64, lifetime: Duration) -> Result<bool, Error> {
         let now = UnixMillis::now();
         let mut tenants = self.lock();
         let open = &mut tenants.entry(key.tenant.clone()).or_default().open;
@@ -113,7 +113,7 @@ impl Quotas for LocalQuotas {
         Ok(has_room)
     }
 
-    async fn close(&self, key: &TaskKey) -> Result<(), Error> {
+    async fn remove_open(&self, key: &TaskKey) -> Result<(), Error> {
         if let Some(used) = self.lock().get_mut(&key.tenant) {
             used.open.remove(&key.id);
         }
@@ -169,15 +169,15 @@ mod tests {
         };
         let hour = Duration::from_secs(3_600);
         let first = key("acme");
-        assert!(quotas.open(&first, 2, hour).await.unwrap());
-        assert!(quotas.open(&key("acme"), 2, hour).await.unwrap());
-        assert!(!quotas.open(&key("acme"), 2, hour).await.unwrap());
-        assert!(quotas.open(&first, 2, hour).await.unwrap(), "it is one of the two");
-        assert!(quotas.open(&key("other"), 2, hour).await.unwrap());
-        quotas.close(&first).await.unwrap();
-        assert!(quotas.open(&key("acme"), 2, Duration::ZERO).await.unwrap());
+        assert!(quotas.add_open(&first, 2, hour).await.unwrap());
+        assert!(quotas.add_open(&key("acme"), 2, hour).await.unwrap());
+        assert!(!quotas.add_open(&key("acme"), 2, hour).await.unwrap());
+        assert!(quotas.add_open(&first, 2, hour).await.unwrap(), "it is one of the two");
+        assert!(quotas.add_open(&key("other"), 2, hour).await.unwrap());
+        quotas.remove_open(&first).await.unwrap();
+        assert!(quotas.add_open(&key("acme"), 2, Duration::ZERO).await.unwrap());
         assert!(
-            quotas.open(&key("acme"), 2, hour).await.unwrap(),
+            quotas.add_open(&key("acme"), 2, hour).await.unwrap(),
             "the time of the last one is over"
         );
     }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use windlass_serve::Program;
 use windlass_task::EmbeddedStore;
-use windlass_task::quota::LocalQuotas;
 use windlass_task::store::{self, Options, Records};
 
 use crate::config::{self, Config};
@@ -74,7 +73,7 @@ pub fn open(
         store: Arc::clone(&records.store),
         outbox: Arc::clone(&records.outbox),
         catalogue: Arc::clone(&records.catalogue),
-        quotas: Arc::new(LocalQuotas::default()),
+        quotas: Arc::clone(&records.quotas),
         feed: records.feed.clone(),
         storage: Arc::new(disk),
         shutdown: program.shutdown(),

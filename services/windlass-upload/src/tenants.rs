@@ -63,7 +63,7 @@ impl Tenants {
         let Some(limit) = self.settings.of(&key.tenant).uploads else {
             return Ok(());
         };
-        if self.quotas.open(key, limit, lifetime).await? {
+        if self.quotas.add_open(key, limit, lifetime).await? {
             return Ok(());
         }
         self.metrics.tenant_refused();
@@ -76,7 +76,7 @@ impl Tenants {
     /// Counts an upload that goes on; none is refused for that.
     pub(crate) async fn go_on(&self, key: &TaskKey, lifetime: Duration) {
         if self.settings.of(&key.tenant).uploads.is_some()
-            && let Err(error) = self.quotas.open(key, u64::MAX, lifetime).await
+            && let Err(error) = self.quotas.add_open(key, u64::MAX, lifetime).await
         {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
@@ -90,7 +90,7 @@ impl Tenants {
         if self.settings.of(&key.tenant).uploads.is_none() {
             return Ok(());
         }
-        self.quotas.close(key).await
+        self.quotas.remove_open(key).await
     }
 
     /// What paces the bodies of a tenant; `None` for one without a rate.

@@ -12,6 +12,7 @@ mod entry;
 mod keys;
 mod leases;
 mod outbox;
+mod quota;
 mod scripts;
 mod updates;
 
@@ -67,6 +68,12 @@ struct Inner {
 impl Drop for Inner {
     fn drop(&mut self) {
         self.delivery.end();
+    }
+}
+
+impl std::fmt::Debug for RedisStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RedisStore").finish_non_exhaustive()
     }
 }
 

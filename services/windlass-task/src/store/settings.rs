@@ -9,6 +9,7 @@ use super::{EmbeddedStore, RedisStore, TaskStore};
 use crate::catalogue::Catalogue;
 use crate::feed::{Feed, Follow};
 use crate::outbox::Outbox;
+use crate::quota::{LocalQuotas, Quotas};
 
 /// The `store` section of a configuration file. Empty: the embedded store, in one process.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -37,6 +38,8 @@ pub struct Records {
     pub outbox: Arc<dyn Outbox>,
     /// The list of an owner's tasks.
     pub catalogue: Arc<dyn Catalogue>,
+    /// What all processes count together for a tenant.
+    pub quotas: Arc<dyn Quotas>,
     /// Their latest values.
     pub feed: Feed,
     /// Who sees that the feed tells of what other processes commit.
@@ -46,24 +49,25 @@ pub struct Records {
 impl From<EmbeddedStore> for Records {
     fn from(store: EmbeddedStore) -> Self {
         let feed = store.feed().clone();
-        Self::of(store, feed)
+        Self::of(store, Arc::new(LocalQuotas::default()), feed)
     }
 }
 
 impl From<RedisStore> for Records {
     fn from(store: RedisStore) -> Self {
-        let feed = store.feed().clone();
-        Self::of(store, feed)
+        let (feed, quotas) = (store.feed().clone(), Arc::new(store.clone()));
+        Self::of(store, quotas, feed)
     }
 }
 
 impl Records {
-    fn of(store: impl TaskStore + Outbox + Catalogue + Follow, feed: Feed) -> Self {
+    fn of(store: impl TaskStore + Outbox + Catalogue + Follow, quotas: Arc<dyn Quotas>, feed: Feed) -> Self {
         let shared = Arc::new(store);
         Self {
             store: shared.clone(),
             outbox: shared.clone(),
             catalogue: shared.clone(),
+            quotas,
             feed,
             follow: shared,
         }

@@ -74,6 +74,16 @@ pub(super) fn confirmation(partition: Partition) -> String {
     format!("upload:confirmation:{{{}}}", partition.0)
 }
 
+/// String with an expiry: until when a tenant's rate is used up, in microseconds.
+pub(super) fn rate(tenant: &Tenant) -> String {
+    format!("upload:rate:{{{tenant}}}")
+}
+
+/// Sorted set: a tenant's open uploads, by when they count no more.
+pub(super) fn open(tenant: &Tenant) -> String {
+    format!("upload:open:{{{tenant}}}")
+}
+
 /// String: the task that goes by a foreign name.
 pub(super) fn alias(tenant: &Tenant, alias: &Alias) -> String {
     format!("upload:alias:{tenant}:{alias}")

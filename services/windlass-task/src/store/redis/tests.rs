@@ -15,6 +15,7 @@ use crate::event::Event;
 use crate::feed::Follow;
 use crate::fixture::creation;
 use crate::outbox::{Outbox, Position};
+use crate::quota::{Grant, Quotas as _};
 use crate::record::{Record, Segment, SegmentKind};
 use crate::store::contract::{self, Backend, TestClock};
 
@@ -452,4 +453,42 @@ async fn what_is_held_back_is_found_by_whoever_delivers_next() {
     assert!(second.held("hooks", 10).await.unwrap()[0].lost);
     second.let_go("hooks", held[0].position, false).await.unwrap();
     assert!(second.held("hooks", 10).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn two_pods_count_a_tenant_together() {
+    let redis = Redis::start().await;
+    let (one, other) = (store(redis.url()), store(redis.url()));
+    let tenant: Tenant = "acme".parse().unwrap();
+    let key = || TaskKey {
+        tenant: tenant.clone(),
+        id: creation(None).key.id,
+    };
+    let hour = Duration::from_secs(3_600);
+    let first = key();
+    assert!(one.add_open(&first, 2, hour).await.unwrap());
+    assert!(other.add_open(&key(), 2, hour).await.unwrap());
+    assert!(!one.add_open(&key(), 2, hour).await.unwrap());
+    assert!(other.add_open(&first, 2, hour).await.unwrap(), "it is one of the two");
+    other.remove_open(&first).await.unwrap();
+    assert!(one.add_open(&key(), 2, Duration::from_millis(1)).await.unwrap());
+    eventually("the end of the short one", async || {
+        other.add_open(&first, 2, hour).await.unwrap().then_some(())
+    })
+    .await;
+
+    // A second's worth at once, whoever asks, and then nothing for a while.
+    let mut granted = 0;
+    let wait = loop {
+        let store = if granted % 2 == 0 { &one } else { &other };
+        match store.grant(&tenant, 80, 10).await.unwrap() {
+            Grant::Given => granted += 1,
+            Grant::After(wait) => break wait,
+        }
+    };
+    // Eight are a second's worth; more only if asking took a part of one.
+    assert!(granted >= 8, "{granted}");
+    assert!(wait <= Duration::from_millis(125), "{wait:?}");
+    let elsewhere: Tenant = "other".parse().unwrap();
+    assert_eq!(one.grant(&elsewhere, 80, 10).await.unwrap(), Grant::Given);
 }
