@@ -6,6 +6,7 @@
 //! lives longer than a connection is keyed by [`NodeId`], so that a node that died can be told from one that is
 //! slow.
 
+pub mod bounded;
 pub mod memory;
 
 use std::collections::BTreeMap;

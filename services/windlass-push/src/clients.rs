@@ -21,11 +21,20 @@ pub(crate) struct User {
 }
 
 impl Clients {
-    /// Adds a connection of a user.
-    pub(crate) fn add(&self, user: &User, client: ClientId, desk: &Arc<Desk>) {
+    /// Adds a connection of a user, if the user has not as many as may be. Of those whom nobody knows there may be any
+    /// number: nobody can tell them apart.
+    #[must_use]
+    pub(crate) fn add(&self, user: &User, client: ClientId, desk: &Arc<Desk>, most: Option<usize>) -> bool {
         let mut users = self.lock();
-        let connections = users.entry(user.clone()).or_default();
-        connections.insert(client, Arc::downgrade(desk));
+        let has = users.get(user).map_or(0, HashMap::len);
+        if !user.name.is_empty() && most.is_some_and(|most| has >= most) {
+            return false;
+        }
+        users
+            .entry(user.clone())
+            .or_default()
+            .insert(client, Arc::downgrade(desk));
+        true
     }
 
     /// Takes it off the list.

@@ -11,6 +11,7 @@ use windlass_task::Tenant;
 
 use crate::broker::memory;
 use crate::heartbeat::{Profile, Rhythm};
+use crate::limits::Limits;
 use crate::proxy::Proxies;
 use crate::proxy::config::{ChannelSection, ClientSection, NamedProxy, RpcSection};
 
@@ -48,6 +49,8 @@ pub struct Config {
     pub anonymous: bool,
     /// Whether clients of the plain protocol may send each other messages.
     pub messages: bool,
+    /// Bounds on how many and how fast.
+    pub limits: Limits,
     /// How the service is left.
     pub drain: DrainConfig,
 }
@@ -217,6 +220,8 @@ pub struct Settings {
     pub drain_window: Duration,
     /// How long a client that was asked to move may keep its old connection.
     pub drain_grace: Duration,
+    /// Bounds on how many and how fast.
+    pub limits: Limits,
     /// The bounds of the broker in memory.
     pub memory: memory::Options,
 }
@@ -253,6 +258,7 @@ impl Settings {
             messages: config.messages,
             drain_window: config.drain.window.map_or(DRAIN_WINDOW, |time| time.0),
             drain_grace: config.drain.grace.map_or(DRAIN_GRACE, |time| time.0),
+            limits: config.limits,
             memory: memory::Options::default(),
         };
         settings.check()?;
@@ -281,6 +287,9 @@ impl Settings {
         }
         if self.subscriptions_max == 0 {
             return wrong("connection.channels", "must not be zero");
+        }
+        if self.limits.connections == Some(0) || self.limits.connections_per_user == Some(0) {
+            return wrong("limits", "a bound of zero would let nobody in: leave it out for none");
         }
         if self.stale_after.is_zero() {
             return wrong("connection.staleAfter", "must not be zero");

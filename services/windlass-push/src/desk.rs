@@ -5,6 +5,8 @@ mod identify;
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
+use futures_util::future::join_all;
+
 use crate::api::{ChannelState, ConnectionInfo, ConnectionState};
 use crate::broker::{self, Announcement};
 use crate::centrifuge::codec::Codec;
@@ -159,10 +161,9 @@ impl Desk {
             self.push.clients().remove(&known.user, self.client);
         }
         let slots: Vec<Slot> = self.lock().keys().copied().collect();
-        let mut ended = Vec::new();
-        for slot in slots {
-            ended.extend(self.give_back(slot).await);
-        }
+        // All at once: a broker that hangs is waited for once and not for each.
+        let given_back = slots.into_iter().map(|slot| self.give_back(slot));
+        let ended = join_all(given_back).await.into_iter().flatten().collect();
         Box::pin(self.tell_of_ends(ended, reason)).await;
     }
 

@@ -49,6 +49,8 @@ enum Event {
     Broken(ReadError),
     /// The other end is gone without a word.
     Gone,
+    /// It could not be written to.
+    Unwritable,
     Item(Item),
     Completed(Completion),
     Tick,
@@ -64,6 +66,8 @@ enum Ending {
     Answer(Option<u16>),
     /// There is nobody to tell.
     Gone,
+    /// Nobody can be told.
+    Unwritable,
 }
 
 impl Ending {
@@ -72,6 +76,7 @@ impl Ending {
         match self {
             Self::Close(disconnect) => disconnect.clone(),
             Self::Answer(_) | Self::Gone => Disconnect::Closed,
+            Self::Unwritable => Disconnect::WriteError,
         }
     }
 }
@@ -137,6 +142,7 @@ impl<L: Link, S: Session> Driver<L, S> {
                 }
                 Event::Broken(ReadError::Violation(violation)) => return Ending::Close(violation.disconnect()),
                 Event::Broken(ReadError::Read(_)) | Event::Gone => return Ending::Gone,
+                Event::Unwritable => return Ending::Unwritable,
                 Event::Completed(completion) => self.session.complete(completion, now),
                 Event::Tick => self.session.tick(now),
                 Event::GivenUp(disconnect) => return Ending::Close(disconnect),
@@ -192,7 +198,7 @@ impl<L: Link, S: Session> Driver<L, S> {
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
         let flushed = match self.link.poll_flush(cx) {
             Poll::Ready(Ok(())) => true,
-            Poll::Ready(Err(_)) => return Poll::Ready(Event::Gone),
+            Poll::Ready(Err(_)) => return Poll::Ready(Event::Unwritable),
             Poll::Pending => false,
         };
         if let Poll::Ready(completion) = self.poll_effect(cx) {
@@ -271,6 +277,7 @@ impl<L: Link, S: Session> Driver<L, S> {
         let waits = L::ANSWERS_FAREWELL && matches!(ending, Ending::Close(_));
         let disconnect = match ending {
             Ending::Gone => return self.push.metrics().closed(&Disconnect::Closed),
+            Ending::Unwritable => return self.push.metrics().closed(&Disconnect::WriteError),
             Ending::Answer(code) => {
                 let payload = code.map(u16::to_be_bytes);
                 self.link

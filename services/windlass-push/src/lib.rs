@@ -31,6 +31,7 @@ pub mod heartbeat;
 mod http;
 pub mod hub;
 pub mod interest;
+pub mod limits;
 mod link;
 pub mod metrics;
 mod object;

@@ -16,6 +16,7 @@ use prometheus_client::registry::Registry;
 use crate::codes::Disconnect;
 use crate::connections::Connections;
 use crate::hub::Fanout;
+use crate::limits::Closed;
 use crate::proxy::Kind;
 use crate::session::Note;
 
@@ -84,6 +85,7 @@ struct Inner {
     overflowed: Counter,
     recovered: Family<RecoveredLabel, Counter>,
     disconnects: Family<CodeLabel, Counter>,
+    turned_away: Family<BoundLabel, Counter>,
     lag: Lag,
     proxies: proxy::Calls,
 }
@@ -109,6 +111,11 @@ struct TransportLabel {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RecoveredLabel {
     recovered: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct BoundLabel {
+    bound: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -156,6 +163,11 @@ impl Metrics {
             "disconnects",
             "Closed WebSockets by close code",
             inner.disconnects.clone(),
+        );
+        registry.register(
+            "turned_away",
+            "Handshakes that were answered 503 by the bound of push.limits that was reached",
+            inner.turned_away.clone(),
         );
         registry.register(
             "delivery_lag_seconds",
@@ -206,6 +218,14 @@ impl Metrics {
     /// A call to a backend begins.
     pub(crate) fn proxy_call(&self, kind: Kind) -> proxy::Call {
         self.0.proxies.begin(kind)
+    }
+
+    pub(crate) fn turned_away(&self, closed: Closed) {
+        let bound = match closed {
+            Closed::Full => "connections",
+            Closed::Rush => "handshakes",
+        };
+        self.0.turned_away.get_or_create(&BoundLabel { bound }).inc();
     }
 
     pub(crate) fn closed(&self, disconnect: &Disconnect) {

@@ -8,6 +8,7 @@ use prometheus_client::registry::Registry;
 use windlass_serve::{Authenticator, Program, Shutdown};
 
 use crate::api::{Answer, ChannelInfo, NodeInfo, Question, glob};
+use crate::broker::bounded::Bounded;
 use crate::broker::memory::Network;
 use crate::broker::{Broker, NodeId, Receiver};
 use crate::channel::ChannelKey;
@@ -18,6 +19,7 @@ use crate::control::Control;
 use crate::emulation::Sessions;
 use crate::hub::Hub;
 use crate::interest::{Bringer, Interest};
+use crate::limits::{Closed, Gate, Ticket};
 use crate::metrics::Metrics;
 use crate::publication::Publication;
 use crate::session::Failure;
@@ -44,6 +46,7 @@ pub struct Push {
     wheel: Arc<Wheel>,
     sessions: Arc<Sessions>,
     clients: Arc<Clients>,
+    gate: Arc<Gate>,
     metrics: Metrics,
 }
 
@@ -163,11 +166,12 @@ impl Push {
             view,
             hub,
             interest,
-            broker: Box::new(broker),
+            broker: Box::new(Bounded::new(broker)),
             connections: Arc::default(),
             wheel: Wheel::new(),
             sessions,
             clients,
+            gate: Arc::default(),
             metrics,
         })
     }
@@ -252,6 +256,15 @@ impl Push {
 
     pub(crate) fn authenticator(&self) -> &Authenticator {
         &self.authenticator
+    }
+
+    /// Lets another connection in, for as long as its ticket is kept.
+    pub(crate) fn admit(&self) -> Result<Ticket, Closed> {
+        let admitted = self.gate.enter(&self.settings.limits, Instant::now());
+        if let Err(closed) = admitted {
+            self.metrics.turned_away(closed);
+        }
+        admitted
     }
 
     /// What is seen of tasks.

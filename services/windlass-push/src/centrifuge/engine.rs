@@ -61,6 +61,8 @@ pub struct Engine {
     subscriptions: Subscriptions,
     outputs: VecDeque<Output>,
     jitter: f64,
+    /// When what is being done was begun.
+    moment: Instant,
 }
 
 #[derive(Debug)]
@@ -128,6 +130,7 @@ impl Engine {
             subscriptions: Subscriptions::default(),
             outputs: VecDeque::new(),
             jitter,
+            moment: now,
         }
     }
 
@@ -162,6 +165,14 @@ impl Engine {
     pub fn command(&mut self, command: Command, now: Instant) {
         debug_assert!(!self.is_busy(), "commands are taken one after the other");
         let Command { id, method } = command;
+        self.moment = now;
+        if let State::Connected(connected) = &mut self.state
+            && is_metered(&method)
+            && let Some(rate) = self.settings.limits.commands
+            && !connected.commands.take(rate, now)
+        {
+            return self.refuse(id, ErrorCode::TooManyRequests);
+        }
         match &mut self.state {
             State::Closed => {}
             State::Opened { .. } => match method {
@@ -194,6 +205,7 @@ impl Engine {
         if matches!(self.state, State::Closed) {
             return;
         }
+        self.moment = now;
         if let Completion::Subscribed { slot, start } = completion {
             return self.subscription_begins(slot, start);
         }
@@ -301,7 +313,17 @@ impl Engine {
     }
 
     fn refuse(&mut self, id: u32, error: impl Into<Refusal>) {
-        self.send(Reply::Refused(id, error.into()));
+        let refusal = error.into();
+        let is_fault = refusal != Refusal::Code(ErrorCode::Internal);
+        self.send(Reply::Refused(id, refusal));
+        // What is our fault is not held against the client.
+        if let State::Connected(connected) = &mut self.state
+            && is_fault
+            && let Some(rate) = self.settings.limits.errors
+            && !connected.errors.take(rate, self.moment)
+        {
+            self.close(Disconnect::TooManyErrors);
+        }
     }
 
     fn effect(&mut self, effect: Effect) {
@@ -338,6 +360,22 @@ impl Engine {
             }
         }
         None
+    }
+}
+
+/// Whether a command counts against the rate of commands. What ends a subscription does not: a client library that
+/// cannot end one gives the connection up.
+fn is_metered(method: &Method) -> bool {
+    match method {
+        Method::Pong | Method::Connect(_) | Method::Unsubscribe(_) | Method::Send(_) | Method::Ping => false,
+        Method::Subscribe(_)
+        | Method::Publish(_)
+        | Method::Presence(_)
+        | Method::PresenceStats(_)
+        | Method::History(_)
+        | Method::Rpc(_)
+        | Method::Refresh(_)
+        | Method::SubRefresh(_) => true,
     }
 }
 

@@ -131,8 +131,8 @@ impl Session for Centrifuge {
             match self.take_output() {
                 Some(Output::Reply(reply)) => {
                     if self.dialect.codec.encode(&reply, &mut replies).is_err() {
-                        // Only a payload of another encoding can have no form in this one, and none is accepted.
-                        return Some(Action::Close(Disconnect::ServerError));
+                        // A payload of another encoding, which this one has no form for.
+                        return Some(Action::Close(Disconnect::InappropriateProtocol));
                     }
                 }
                 None => break,
@@ -154,5 +154,37 @@ fn action_of(output: Output) -> Option<Action> {
         Output::Do(effect) => Some(Action::Do(effect)),
         Output::Note(note) => Some(Action::Note(note)),
         Output::Close(disconnect) => Some(Action::Close(disconnect)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use windlass_task::Principal;
+
+    use super::*;
+    use crate::centrifuge::codec::Codec;
+    use crate::client::{ClientId, Identity};
+    use crate::config::Config;
+    use crate::grant::Welcome;
+    use crate::payload::Payload;
+
+    #[test]
+    fn what_has_no_form_in_the_clients_encoding_ends_the_connection() {
+        let settings = Settings::validate(&Config::default(), true).unwrap();
+        let peer = Peer::new(ClientId::random(), Dialect::websocket(Codec::Json));
+        let now = Instant::now();
+        let mut session = Centrifuge::new(peer, Arc::new(settings), now, 1.0);
+        session.receive(Message::Text(r#"{"id":1,"connect":{}}"#.to_owned()), now);
+        assert!(matches!(session.action(), Some(Action::Do(_))));
+        let welcome = Welcome {
+            data: Payload::from_bytes(&[0]),
+            ..Welcome::default()
+        };
+        let identity = Identity {
+            welcome,
+            ..Identity::known(Principal::local(), None)
+        };
+        session.complete(Completion::Authenticated(Ok(identity)), now);
+        assert_eq!(session.action(), Some(Action::Close(Disconnect::InappropriateProtocol)));
     }
 }

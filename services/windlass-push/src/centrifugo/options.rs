@@ -53,6 +53,9 @@ pub(super) fn fate(option: &str) -> Fate {
         "client.allow_anonymous_connect_without_token" => to("anonymous", Shape::Switch),
         "websocket.compression" => to("connection.compression", Shape::Switch),
         "websocket.compression_min_size" | "websocket.compression_level" => Fate::Instead("each has one value here"),
+        "client.connection_limit" => to("limits.connections", Shape::Count),
+        "client.user_connection_limit" => to("limits.connectionsPerUser", Shape::Count),
+        "client.connection_rate_limit" => to("limits.handshakes.count", Shape::Count),
         "websocket.message_size_limit" => to("connection.messageBytes", Shape::Count),
 
         "client.pong_timeout" => Fate::Instead("push.heartbeat.readDeadline says when a silent client is given up"),
@@ -93,6 +96,9 @@ pub(super) fn fate(option: &str) -> Fate {
 /// Options that have the same fate with all of their section.
 fn by_section(option: &str) -> Fate {
     let (section, _) = option.split_once('.').unwrap_or((option, ""));
+    if option.starts_with("client.rate_limit.") {
+        return Fate::Instead("push.limits.commands and push.limits.errors bound each connection");
+    }
     if option.starts_with("client.subscription_token.") {
         return Fate::Refused("subscription tokens are verified by the keys of client.token; leave this out");
     }

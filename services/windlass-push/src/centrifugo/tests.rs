@@ -22,6 +22,9 @@ fn what_has_a_counterpart_is_taken() {
             "ping_interval": "12s",
             "stale_close_delay": "1m30s",
             "channel_limit": 7,
+            "connection_limit": 9,
+            "user_connection_limit": 3,
+            "connection_rate_limit": 100,
             "queue_max_size": 4096,
             "allow_anonymous_connect_without_token": true
         },
@@ -61,6 +64,9 @@ fn what_has_a_counterpart_is_taken() {
         (Some(7), Some(4096), Some(1000))
     );
     assert!(config.anonymous);
+    let limits = config.limits;
+    assert_eq!((limits.connections, limits.connections_per_user), (Some(9), Some(3)));
+    assert_eq!(limits.handshakes, crate::limits::Rate::new(100, Duration::from_secs(1)));
     assert_eq!(config.api_key.expect("it was set").0, "an API key of some length");
     let plain = config.channels.expect("it was set");
     assert!(plain.presence && plain.allow_subscribe_for_client && !plain.allow_publish_for_client);

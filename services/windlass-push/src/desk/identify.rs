@@ -9,8 +9,10 @@ use windlass_task::UnixMillis;
 use super::Desk;
 use crate::client::Identity;
 use crate::clients::User;
+use crate::codes::{Denial, Disconnect};
 use crate::config::Settings;
 use crate::grant::{self, SubscriptionToken};
+use crate::limits::Ticket;
 use crate::proxy::{About, Answer, Ask, DEFAULT, Kind, Question};
 use crate::session::{Credentials, Unknown};
 
@@ -21,12 +23,15 @@ pub(crate) struct Shown {
     pub(super) verified: Option<Verified>,
     /// Headers that some backend wants to see.
     pub(super) headers: Option<Box<HeaderMap>>,
+    /// Its place among those that are let in.
+    _ticket: Option<Ticket>,
 }
 
 impl Shown {
     /// What the request with these headers shows; `verified` is what the guard before it has found.
-    pub(crate) fn new(verified: Option<Verified>, headers: &HeaderMap, settings: &Settings) -> Self {
+    pub(crate) fn new(verified: Option<Verified>, headers: &HeaderMap, ticket: Ticket, settings: &Settings) -> Self {
         Self {
+            _ticket: Some(ticket),
             verified,
             headers: settings.proxies.wanted_headers(headers),
         }
@@ -62,8 +67,15 @@ impl Desk {
             tenant: identity.principal.tenant.clone(),
             name,
         };
-        // A refresh by another user is refused by the session; the connection stays with the first.
-        let known = self.known.get_or_init(|| {
+        if self.known.get().is_some() {
+            // A refresh. One by another user is refused by the session; the connection stays with the first.
+            return Ok(identity);
+        }
+        let most = self.push.settings().limits.connections_per_user;
+        if !self.push.clients().add(&user, self.client, self, most) {
+            return Err(Denial::Disconnected(Disconnect::ConnectionLimit).into());
+        }
+        self.known.get_or_init(|| {
             Box::new(Known {
                 user,
                 name: credentials.name,
@@ -72,7 +84,6 @@ impl Desk {
                 emulated,
             })
         });
-        self.push.clients().add(&known.user, self.client, self);
         Ok(identity)
     }
 

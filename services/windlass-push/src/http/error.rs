@@ -6,6 +6,7 @@ use windlass_serve::Problem;
 use windlass_serve::auth::TokenError;
 use windlass_task::Right;
 
+use crate::limits::Closed;
 use crate::session::Failure;
 use crate::socket::handshake;
 
@@ -34,6 +35,8 @@ pub(super) enum Error {
     SessionBusy,
     /// Its body is larger than a message may be.
     TooLarge,
+    /// Nobody else is let in now.
+    Closed(Closed),
     /// It is no handshake, or on a connection that cannot become a WebSocket.
     Handshake,
     /// What it asks for failed.
@@ -49,6 +52,12 @@ impl From<TokenError> for Error {
 impl From<Failure> for Error {
     fn from(failure: Failure) -> Self {
         Self::Failure(failure)
+    }
+}
+
+impl From<Closed> for Error {
+    fn from(closed: Closed) -> Self {
+        Self::Closed(closed)
     }
 }
 
@@ -98,6 +107,20 @@ fn problem(error: Error) -> Problem {
                 "the session has not taken yet what it was sent before",
             );
             return problem.with_header(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        Error::Closed(closed) => {
+            let (code, detail) = match closed {
+                Closed::Full => (
+                    "connection_limit",
+                    "as many are connected as push.limits.connections lets in",
+                ),
+                Closed::Rush => (
+                    "handshake_rate",
+                    "more come at once than push.limits.handshakes lets in",
+                ),
+            };
+            return Problem::new(StatusCode::SERVICE_UNAVAILABLE, code, detail)
+                .with_header(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
         Error::TooLarge => (
             StatusCode::PAYLOAD_TOO_LARGE,

@@ -22,6 +22,7 @@ use crate::channel::ChannelKey;
 use crate::connections::Place;
 use crate::events::{HEARTBEAT, encode_publication};
 use crate::hub::{Subscription, Wanted};
+use crate::limits::Ticket;
 use crate::metrics::Transport;
 use crate::outbox::Outbox;
 use crate::publication::Publication;
@@ -53,6 +54,7 @@ struct Stream {
     expires: Option<Instant>,
     _subscription: Subscription,
     _place: Place,
+    _ticket: Ticket,
 }
 
 /// `GET /events/<id>[?token=…]`: an `EventSource` cannot send headers.
@@ -68,6 +70,7 @@ pub(super) async fn stream(
         (None, Some(token)) => push.authenticator().verify_fresh(&token).await?,
         (None, None) => return Err(TokenError::Missing.into()),
     };
+    let ticket = push.admit()?;
     let principal = &verified.principal;
     permit(principal, Right::Watch)?;
     let key = task_key(principal, &id)?;
@@ -107,6 +110,7 @@ pub(super) async fn stream(
             .and_then(|expires| Instant::now().checked_add(expires.since(UnixMillis::now()))),
         _subscription: subscription,
         _place: place,
+        _ticket: ticket,
     };
     let body = futures_util::stream::unfold(state, |mut state| async {
         let chunk = state.next().await?;

@@ -56,7 +56,7 @@ pub(super) async fn http_stream(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Error> {
-    let shown = show(&push, shown, &headers);
+    let shown = show(&push, shown, &headers)?;
     let first = read(&push, body).await?;
     let (codec, media) = if is_binary(&headers) {
         (Codec::Protobuf, "application/octet-stream")
@@ -88,7 +88,7 @@ pub(super) async fn sse(
 ) -> Result<Response, Error> {
     let first = query.cf_connect.filter(|commands| !commands.is_empty());
     let first = first.ok_or(Error::Query("cf_connect must have the first commands"))?;
-    let shown = show(&push, shown, &headers);
+    let shown = show(&push, shown, &headers)?;
     Ok(server_sent_events(push, shown, first))
 }
 
@@ -99,7 +99,7 @@ pub(super) async fn sse_by_post(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Error> {
-    let shown = show(&push, shown, &headers);
+    let shown = show(&push, shown, &headers)?;
     let first = read(&push, body).await?;
     let first = String::from_utf8(first.into()).map_err(|_| Error::Emulation("the commands are not UTF-8"))?;
     Ok(server_sent_events(push, shown, first))

@@ -35,7 +35,7 @@ pub(super) async fn centrifuge(
     shown: Option<Extension<Verified>>,
     request: Request<Body>,
 ) -> Result<Response, Error> {
-    let shown = show(&push, shown, request.headers());
+    let shown = show(&push, shown, request.headers())?;
     let asked = asks_for_protobuf(request.uri().query().unwrap_or_default());
     let compression = push.settings().compression;
     let (response, opening) = handshake::accept(request, &CENTRIFUGE_PROTOCOLS, compression)?;
@@ -64,7 +64,7 @@ pub(super) async fn plain(
     shown: Option<Extension<Verified>>,
     request: Request<Body>,
 ) -> Result<Response, Error> {
-    let shown = show(&push, shown, request.headers());
+    let shown = show(&push, shown, request.headers())?;
     // What it carries is short.
     let (response, opening) = handshake::accept(request, &[], false)?;
     let session = |settings| Plain::new(settings, Instant::now().into_std(), jitter());
@@ -137,9 +137,11 @@ fn converse<S: Session + 'static>(
     });
 }
 
-/// What the request shows that opens a connection.
-pub(super) fn show(push: &Push, verified: Option<Extension<Verified>>, headers: &HeaderMap) -> Shown {
-    Shown::new(verified.map(|Extension(verified)| verified), headers, push.settings())
+/// What the request shows that opens a connection, if another one is let in.
+pub(super) fn show(push: &Push, verified: Option<Extension<Verified>>, headers: &HeaderMap) -> Result<Shown, Error> {
+    let ticket = push.admit()?;
+    let verified = verified.map(|Extension(verified)| verified);
+    Ok(Shown::new(verified, headers, ticket, push.settings()))
 }
 
 /// A number from 0 to 1.

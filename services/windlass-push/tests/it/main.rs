@@ -5,6 +5,7 @@
 mod adversary;
 mod binary;
 mod drain;
+mod limits;
 mod liveness;
 mod proxy;
 mod recovery;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use windlass_serve::auth::TokenError;
-use windlass_task::Principal;
+use windlass_task::{Principal, Right};
 
 use super::subscriptions::Progress;
 use super::{Awaiting, Engine, State, expiry};
@@ -15,6 +15,7 @@ use crate::client::{ClientInfo, Identity};
 use crate::codes::{Denial, Disconnect, ErrorCode};
 use crate::grant::{SubscriptionToken, Welcome};
 use crate::heartbeat::Heartbeat;
+use crate::limits::Meter;
 use crate::payload::Payload;
 use crate::queue::Slot;
 use crate::session::{Credentials, Effect, Unknown};
@@ -35,6 +36,10 @@ pub(super) struct Connected {
     pub(super) heartbeat: Heartbeat,
     /// When it ends unless it is refreshed.
     pub(super) ends: Option<Instant>,
+    /// How fast it commands.
+    pub(super) commands: Meter,
+    /// How fast it is refused.
+    pub(super) errors: Meter,
 }
 
 /// A connect command that has no reply yet.
@@ -93,6 +98,11 @@ impl Engine {
                 return self.deny(connecting.id, denial_of(unknown));
             }
         };
+        let principal = &identity.principal;
+        if !principal.may(Right::Watch) && !principal.may(Right::Publish) {
+            // It is known, and for something else than this.
+            return self.close(Disconnect::PermissionDenied);
+        }
         let Welcome {
             info,
             data,
@@ -106,6 +116,8 @@ impl Engine {
             meta,
             heartbeat: Heartbeat::start(self.settings.rhythm, now, self.jitter),
             ends: self.end_of_connection(identity.expires_in, now),
+            commands: Meter::default(),
+            errors: Meter::default(),
         }));
         let (expires, ttl) = self.expiry_of_connection(identity.expires_in);
         let route = self.peer.route.as_deref();

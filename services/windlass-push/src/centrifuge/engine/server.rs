@@ -32,6 +32,8 @@ impl Engine {
                 Ok(Some(slot)) => connecting.waits.push(slot),
                 // The token names it twice.
                 Ok(None) => {}
+                // As Centrifugo: coming back would bring the same, so the client is told not to.
+                Err(ErrorCode::LimitExceeded) => return self.close(Disconnect::ChannelLimit),
                 Err(error) => {
                     connecting.give_up(self);
                     return self.refuse(connecting.id, error);
@@ -128,9 +130,11 @@ impl Engine {
         }
         match instruction {
             Instruction::Subscribe(wanted) => {
-                // Of what cannot be done nobody here can be told; whoever asked was told that it was passed on.
-                if self.make(*wanted, None, now).is_err() {
-                    tracing::debug!("a subscription by the server could not be made");
+                match self.make(*wanted, None, now) {
+                    Ok(_) => {}
+                    Err(ErrorCode::LimitExceeded) => self.close(Disconnect::ChannelLimit),
+                    // Nobody here can be told; whoever asked was told that it was passed on.
+                    Err(_) => tracing::debug!("a subscription by the server could not be made"),
                 }
             }
             Instruction::Unsubscribe { channel, code } => {

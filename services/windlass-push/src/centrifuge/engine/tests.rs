@@ -20,6 +20,7 @@ use crate::session::{Source, Start, Subscribe};
 mod ask;
 mod commands;
 mod grants;
+mod limits;
 mod recovery;
 
 const EPOCH: StreamEpoch = StreamEpoch(7);

@@ -146,8 +146,8 @@ fn closed_channels_allow_nothing_and_rights_are_demanded_beside_options() {
         bench.ask(r#"{"id":2,"publish":{"channel":"a","data":1}}"#),
         refused(2, 103)
     );
-    let only_upload = [Right::Upload].into_iter().collect();
-    let mut bench = Bench::connected_as(only_upload, None, |_| {});
+    let only_publish = [Right::Publish].into_iter().collect();
+    let mut bench = Bench::connected_as(only_publish, None, |_| {});
     assert_eq!(bench.ask(r#"{"id":2,"subscribe":{"channel":"a"}}"#), refused(2, 103));
     assert_eq!(
         bench.ask(&format!(r#"{{"id":2,"subscribe":{{"channel":"{TASK}"}}}}"#)),
