@@ -106,21 +106,21 @@ fn problem(error: Error) -> Problem {
                 "session_busy",
                 "the session has not taken yet what it was sent before",
             );
-            return problem.with_header(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            return later(problem);
         }
-        Error::Closed(closed) => {
-            let (code, detail) = match closed {
-                Closed::Full => (
-                    "connection_limit",
-                    "as many are connected as push.limits.connections lets in",
-                ),
-                Closed::Rush => (
-                    "handshake_rate",
-                    "more come at once than push.limits.handshakes lets in",
-                ),
-            };
-            return Problem::new(StatusCode::SERVICE_UNAVAILABLE, code, detail)
-                .with_header(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        Error::Closed(Closed::Full) => {
+            return later(Problem::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "connection_limit",
+                "as many are connected as push.limits.connections lets in",
+            ));
+        }
+        Error::Closed(Closed::Rush) => {
+            return later(Problem::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "handshake_rate",
+                "more come at once than push.limits.handshakes lets in",
+            ));
         }
         Error::TooLarge => (
             StatusCode::PAYLOAD_TOO_LARGE,
@@ -162,10 +162,15 @@ fn problem(error: Error) -> Problem {
                 "store_unavailable",
                 "the task store does not answer, try again",
             );
-            return problem.with_header(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            return later(problem);
         }
     };
     Problem::new(status, code, detail)
+}
+
+/// A problem that may be gone in a second.
+fn later(problem: Problem) -> Problem {
+    problem.with_header(header::RETRY_AFTER, HeaderValue::from_static("1"))
 }
 
 fn lacking(right: Right) -> &'static str {

@@ -5,7 +5,9 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use super::swarm::{await_reply, upgrade};
+use anyhow::ensure;
+
+use super::swarm::{await_reply, read_until, upgrade};
 use super::websocket::masked;
 use super::{Clock, floor};
 
@@ -14,6 +16,8 @@ use super::{Clock, floor};
 pub enum Way {
     /// By the `publish` command of the Centrifuge protocol, each answered.
     Protocol,
+    /// By `POST /api/publish`, each a request of its own on a connection that is kept.
+    Api,
     /// The floor's.
     Floor,
 }
@@ -21,6 +25,7 @@ pub enum Way {
 /// One connection that publishes.
 #[derive(Debug)]
 struct Publisher {
+    address: SocketAddr,
     stream: TcpStream,
     way: Way,
     sent: u32,
@@ -88,9 +93,20 @@ impl Publisher {
                 await_reply(&mut stream, b"{\"id\":1,\"connect\"")?;
                 stream
             }
+            Way::Api => {
+                let stream = TcpStream::connect(address)?;
+                // A request goes out whole and at once, as from any HTTP client.
+                stream.set_nodelay(true)?;
+                stream
+            }
             Way::Floor => floor::control(address)?,
         };
-        Ok(Self { stream, way, sent: 1 })
+        Ok(Self {
+            address,
+            stream,
+            way,
+            sent: 1,
+        })
     }
 
     /// Publishes to everybody, or to the channel of one receiver, and waits for the answer.
@@ -103,10 +119,45 @@ impl Publisher {
                 self.stream.write_all(&masked(command.as_bytes()))?;
                 await_reply(&mut self.stream, format!("{{\"id\":{id},\"publish\"").as_bytes())
             }
+            Way::Api => {
+                let body = format!("{{\"channel\":\"{channel}\",\"data\":{data}}}");
+                let (address, length) = (self.address, body.len());
+                let request = format!(
+                    "POST /api/publish HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\n\
+                     Content-Length: {length}\r\n\r\n{body}"
+                );
+                self.stream.write_all(request.as_bytes())?;
+                let answer = read_until(&mut self.stream, |read| rest_of(read) == Some(0))?;
+                let done = answer.starts_with(b"HTTP/1.1 200 ") && answer.ends_with(b"}}");
+                ensure!(done, "the API answers {}", String::from_utf8_lossy(&answer));
+                Ok(())
+            }
             Way::Floor => {
                 let text = format!("{{\"push\":{{\"channel\":\"{channel}\",\"pub\":{{\"data\":{data}}}}}}}");
                 floor::send(&mut self.stream, floor::Order::Write(receiver), text.as_bytes())
             }
         }
+    }
+}
+
+/// How many bytes of an HTTP response are still to come; `None` while its head is not whole.
+fn rest_of(response: &[u8]) -> Option<usize> {
+    let head = response.windows(4).position(|window| window == b"\r\n\r\n")?;
+    let text = std::str::from_utf8(response.get(..head)?).ok()?.to_ascii_lowercase();
+    let length = text.lines().find_map(|line| line.strip_prefix("content-length:"))?;
+    let length: usize = length.trim().parse().ok()?;
+    Some((head + 4 + length).saturating_sub(response.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_response_is_whole_with_its_last_byte() {
+        let response = b"HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\n{\"result\":{}}";
+        assert_eq!(rest_of(response), Some(0));
+        assert_eq!(rest_of(&response[..response.len() - 2]), Some(2));
+        assert_eq!(rest_of(&response[..20]), None);
     }
 }

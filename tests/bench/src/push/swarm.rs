@@ -203,7 +203,11 @@ pub fn await_reply(stream: &mut TcpStream, wanted: &[u8]) -> anyhow::Result<()> 
     read_until(stream, whole).map(drop)
 }
 
-fn read_until(stream: &mut TcpStream, enough: impl Fn(&[u8]) -> bool) -> anyhow::Result<Vec<u8>> {
+/// Reads until it is enough.
+///
+/// # Errors
+/// When the server closes the connection before.
+pub fn read_until(stream: &mut TcpStream, enough: impl Fn(&[u8]) -> bool) -> anyhow::Result<Vec<u8>> {
     let (mut read, mut piece) = (Vec::new(), [0; 4_096]);
     while !enough(&read) {
         let count = stream.read(&mut piece)?;

@@ -46,7 +46,7 @@ pub fn run(settings: &Settings, works: &[Work]) -> anyhow::Result<()> {
             gather(&mut least, measure(work, &floor, Way::Floor)?);
             floor.end()?;
             let service = Process::push(&binary, &dir)?;
-            gather(&mut measured, measure(work, &service, Way::Protocol)?);
+            gather(&mut measured, measure(work, &service, work.way())?);
             service.end()?;
         }
         for figure in figures {
@@ -129,13 +129,18 @@ fn measure(work: &Work, process: &Process, way: Way) -> anyhow::Result<Vec<Sampl
                 (Figure::DelayHigh, at(99)?),
             ])
         }
-        Work::Single { channels, pace } => {
+        Work::Single { channels, pace } | Work::Requests { channels, pace } => {
+            let figure = if matches!(work, Work::Single { .. }) {
+                Figure::Publication
+            } else {
+                Figure::Request
+            };
             let mut swarm = swarm(address, way, channels, clock, |number| Some(number as u64))?;
             let cpu = process.cpu()?;
             exchange(&mut swarm, address, way, clock, pace, 1, |number| {
                 Some(number % channels as u64)
             })?;
-            Ok(vec![(Figure::Publication, micros(process, cpu)? / pace.count as f64)])
+            Ok(vec![(figure, micros(process, cpu)? / pace.count as f64)])
         }
     }
 }
@@ -188,7 +193,9 @@ fn swarm(
 ) -> anyhow::Result<Swarm> {
     match way {
         Way::Floor => Swarm::of_floor(address, count, clock),
-        Way::Protocol => Swarm::of_service(address, count, clock, |number| publisher::channel(receiver(number))),
+        Way::Protocol | Way::Api => {
+            Swarm::of_service(address, count, clock, |number| publisher::channel(receiver(number)))
+        }
     }
 }
 

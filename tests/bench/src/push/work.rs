@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::publisher::Pace;
+use super::publisher::{Pace, Way};
 
 /// One work; each gives some figures.
 #[derive(Debug, Clone)]
@@ -28,6 +28,13 @@ pub enum Work {
         /// The publications.
         pace: Pace,
     },
+    /// The same, each by an HTTP request of its own.
+    Requests {
+        /// How many channels.
+        channels: usize,
+        /// The publications.
+        pace: Pace,
+    },
 }
 
 /// One figure of the table.
@@ -45,6 +52,8 @@ pub enum Figure {
     DelayHigh,
     /// CPU time of one publication to one subscriber.
     Publication,
+    /// The same, by an HTTP request of its own.
+    Request,
 }
 
 impl Figure {
@@ -58,6 +67,7 @@ impl Figure {
             Self::DelayMedian => "fan-out, delay p50",
             Self::DelayHigh => "fan-out, delay p99",
             Self::Publication => "publication to one subscriber",
+            Self::Request => "the same, each its own HTTP request",
         }
     }
 
@@ -67,7 +77,7 @@ impl Figure {
         match self {
             Self::IdleMemory => "bytes resident",
             Self::IdleCpu => "CPU µs a second",
-            Self::Delivery | Self::Publication => "CPU µs each",
+            Self::Delivery | Self::Publication | Self::Request => "CPU µs each",
             Self::DelayMedian | Self::DelayHigh => "ms",
         }
     }
@@ -81,12 +91,21 @@ impl Figure {
             Self::Delivery => Some(9.0),
             Self::DelayMedian => None,
             Self::DelayHigh => Some(60.0),
-            Self::Publication => Some(60.0),
+            Self::Publication | Self::Request => Some(60.0),
         }
     }
 }
 
 impl Work {
+    /// How the service is published to.
+    #[must_use]
+    pub fn way(&self) -> Way {
+        match self {
+            Self::Idle { .. } | Self::FanOut { .. } | Self::Single { .. } => Way::Protocol,
+            Self::Requests { .. } => Way::Api,
+        }
+    }
+
     /// The figures that it gives.
     #[must_use]
     pub fn figures(&self) -> &'static [Figure] {
@@ -94,6 +113,7 @@ impl Work {
             Self::Idle { .. } => &[Figure::IdleMemory, Figure::IdleCpu],
             Self::FanOut { .. } => &[Figure::Delivery, Figure::DelayMedian, Figure::DelayHigh],
             Self::Single { .. } => &[Figure::Publication],
+            Self::Requests { .. } => &[Figure::Request],
         }
     }
 }
@@ -101,6 +121,11 @@ impl Work {
 /// The works of the documentation's table.
 #[must_use]
 pub fn all() -> Vec<Work> {
+    let singly = Pace {
+        count: 30_000,
+        rate: 3_000.0,
+        connections: 32,
+    };
     vec![
         Work::Idle {
             connections: 15_000,
@@ -116,11 +141,11 @@ pub fn all() -> Vec<Work> {
         },
         Work::Single {
             channels: 5_000,
-            pace: Pace {
-                count: 30_000,
-                rate: 3_000.0,
-                connections: 32,
-            },
+            pace: singly,
+        },
+        Work::Requests {
+            channels: 5_000,
+            pace: singly,
         },
     ]
 }
@@ -140,5 +165,6 @@ pub fn smoke() -> Vec<Work> {
         },
         Work::FanOut { subscribers: 3, pace },
         Work::Single { channels: 3, pace },
+        Work::Requests { channels: 3, pace },
     ]
 }
