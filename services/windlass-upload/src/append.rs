@@ -9,9 +9,11 @@ mod checkpoint;
 
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::Stream;
+use futures_util::future::BoxFuture;
 use http::{HeaderMap, HeaderValue};
 use tokio::time::Instant;
 use windlass_task::change::{Change, Refusal};
@@ -31,6 +33,10 @@ use crate::storage::{Manifest, Writer};
 use crate::tenants::Pace;
 use crate::tus::{Admission, Rejection};
 use crate::upkeep;
+
+/// How long bytes wait for room in the budget before the writer makes some of what it holds: a part of somebody's that is
+/// just being answered makes more, and small tails cost a request each.
+const RELIEF_AFTER: Duration = Duration::from_millis(100);
 
 /// One request's writing to one upload.
 pub(crate) struct Session {
@@ -292,9 +298,13 @@ impl Session {
         let pace = upload.tenants.pace(&self.record.key.tenant);
         // Bytes that were taken and not paid for: nothing more is read until they are.
         let mut owed = 0;
+        // Bytes that wait for room in the budget, and when what the writer holds must make some.
+        let mut charging: Option<BoxFuture<'static, Bytes>> = None;
+        let mut relief = None;
         loop {
             let due = self.due;
             let saving = !body.is_checked();
+            let is_waiting = charging.is_some();
             tokio::select! {
                 // Who wants the upload is heard although the body never stops bringing bytes.
                 biased;
@@ -309,17 +319,47 @@ impl Session {
                     owed = 0;
                     body.looked_away();
                 }
-                bytes = body.next(), if owed == 0 => match bytes? {
+                settled = self.writer.settled() => {
+                    settled?;
+                    if saving {
+                        self.save_settled().await?;
+                    }
+                    body.looked_away();
+                }
+                bytes = charged(&mut charging), if is_waiting => {
+                    (charging, relief) = (None, None);
+                    self.push(bytes, saving).await?;
+                    body.looked_away();
+                }
+                bytes = body.next(), if owed == 0 && !is_waiting => match bytes? {
                     None => return Ok(()),
                     Some(bytes) => {
                         self.hold.moved();
                         owed = if pace.is_some() { bytes.len() as u64 } else { 0 };
-                        self.push(bytes, saving).await?;
+                        match upload.storage().budget() {
+                            None => self.push(bytes, saving).await?,
+                            Some(budget) => match budget.try_charge(bytes) {
+                                Ok(bytes) => self.push(bytes, saving).await?,
+                                Err(bytes) => {
+                                    charging = Some(Box::pin(budget.clone().charge(bytes)));
+                                    relief = Some(Instant::now() + RELIEF_AFTER);
+                                }
+                            },
+                        }
                     }
                 },
                 () = at(due) => {
-                    self.save().await?;
+                    if saving {
+                        self.save().await?;
+                    } else {
+                        self.due = None;
+                        self.writer.relieve().await?;
+                    }
                     body.looked_away();
+                }
+                () = at(relief) => {
+                    relief = None;
+                    self.writer.relieve().await?;
                 }
             }
         }
@@ -330,13 +370,18 @@ impl Session {
         self.look_at(&piece)?;
         self.unsaved += piece.len() as u64;
         self.writer.write(piece).await?;
-        if !saving {
-            return Ok(());
+        while let Some(multipart) = self.writer.reservation().await? {
+            let mut changes = std::mem::take(&mut self.lead);
+            changes.push(Change::Reserve(multipart));
+            self.commit(changes).await?;
+            // What waited for its number goes out now.
+            self.writer.write(Bytes::new()).await?;
         }
         let due = *self
             .due
-            .get_or_insert_with(|| Instant::now() + self.upload.config.checkpoint);
-        if self.unsaved >= self.record.part_size || Instant::now() >= due {
+            .get_or_insert_with(|| Instant::now() + self.upload.checkpoint());
+        let is_part = self.unsaved >= self.record.part_size && self.upload.storage().pace().by_part;
+        if saving && (is_part || Instant::now() >= due) {
             self.save().await?;
         }
         Ok(())
@@ -429,6 +474,14 @@ pub(crate) async fn take_nothing<E: Into<Error>>(
 async fn pay(pace: Option<&Pace>, bytes: u64) {
     if let Some(pace) = pace {
         pace.pay(bytes).await;
+    }
+}
+
+/// Waits until there was room for the bytes.
+async fn charged(charging: &mut Option<BoxFuture<'static, Bytes>>) -> Bytes {
+    match charging {
+        Some(charging) => charging.await,
+        None => std::future::pending().await,
     }
 }
 

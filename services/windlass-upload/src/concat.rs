@@ -167,7 +167,7 @@ pub(crate) async fn join(upload: &Arc<Upload>, key: &TaskKey, asked: &Asked) -> 
             Some(Entry::Live(_) | Entry::Gone(_)) | None => return fail(upload, *record).await.map(Some),
         }
     }
-    let verdict = if upload.asks_before_finish() {
+    let verdict = if upload.asks_before_finish() || !upload.storage().is_sealed(&segments) {
         None
     } else {
         let whole = Whole {

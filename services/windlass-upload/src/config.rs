@@ -19,8 +19,8 @@ pub struct Config {
     pub idle_timeout: Time,
     /// How long a request is held while the store or the storage does not answer, before the client hears of it.
     pub hold: Time,
-    /// The longest time between two checkpoints inside one body (promise P1).
-    pub checkpoint: Time,
+    /// The longest time between two checkpoints inside one body (promise P1); the storage's own when absent.
+    pub checkpoint: Option<Time>,
     /// The most files that one form may have.
     pub form_files_max: usize,
     /// The URL under which clients reach the server, for absolute `Location`s; path-absolute when absent.
@@ -51,8 +51,7 @@ impl Default for Config {
             idle_timeout: Time(Duration::from_secs(60)),
             // DESIGN section 5: under the 15 s and more after which common proxies give up.
             hold: Time(Duration::from_secs(10)),
-            // DESIGN P1: every 500 ms or part size, whichever is first.
-            checkpoint: Time(Duration::from_millis(500)),
+            checkpoint: None,
             form_files_max: 1_000,
             public_url: None,
             origin: "local".to_owned(),
@@ -96,7 +95,7 @@ pub(crate) struct Validated {
     pub(crate) lifetime: Duration,
     pub(crate) idle_timeout: Duration,
     pub(crate) hold: Duration,
-    pub(crate) checkpoint: Duration,
+    pub(crate) checkpoint: Option<Duration>,
     pub(crate) form_files_max: usize,
     pub(crate) public_url: Option<String>,
     pub(crate) origin: windlass_task::Origin,
@@ -109,7 +108,7 @@ impl Config {
         for (name, is_zero) in [
             ("lifetime", self.lifetime.0.is_zero()),
             ("idleTimeout", self.idle_timeout.0.is_zero()),
-            ("checkpoint", self.checkpoint.0.is_zero()),
+            ("checkpoint", self.checkpoint.is_some_and(|time| time.0.is_zero())),
             ("maxSizeBytes", self.max_size_bytes == Some(0)),
             ("formFilesMax", self.form_files_max == 0),
         ] {
@@ -134,7 +133,7 @@ impl Config {
             lifetime: self.lifetime.0,
             idle_timeout: self.idle_timeout.0,
             hold: self.hold.0,
-            checkpoint: self.checkpoint.0,
+            checkpoint: self.checkpoint.map(|time| time.0),
             form_files_max: self.form_files_max,
             public_url: self.public_url.clone(),
             origin: self.origin.parse().map_err(Error::ParseOrigin)?,

@@ -1,4 +1,5 @@
-//! The service put together: records in an embedded store or in the Redis that its pods share, bytes on the disk.
+//! The service put together: records in an embedded store or in the Redis that its pods share, bytes on the disk or in a
+//! bucket.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -9,8 +10,19 @@ use windlass_task::store::{self, Options, Records};
 
 use crate::config::{self, Config};
 use crate::service::{Parts, Upload};
-use crate::storage::{self, Disk, Transfer};
+use crate::storage::{self, Disk, ObjectStorage, Storage, Transfer, object};
 use crate::tusd;
+
+/// Where an upload service keeps what it has.
+#[derive(Debug, Clone, Copy)]
+pub struct Places<'a> {
+    /// The folder for whatever is kept on this machine.
+    pub data_dir: &'a Path,
+    /// Where the records are, if not there.
+    pub store: &'a store::Settings,
+    /// Where the bytes are, if not there.
+    pub bucket: Option<&'a object::Settings>,
+}
 
 /// What an upload service consists of.
 pub struct Embedded {
@@ -29,6 +41,9 @@ pub enum Error {
     /// The store that pods share cannot be.
     #[error(transparent)]
     ConfigureStore(#[from] store::ConfigureError),
+    /// The object store's settings cannot be.
+    #[error(transparent)]
+    ReadStorage(#[from] object::SettingsError),
     /// The records cannot be opened.
     #[error("cannot use the data directory")]
     OpenStore(#[from] store::Error),
@@ -37,17 +52,20 @@ pub enum Error {
     OpenStorage(#[from] storage::Error),
 }
 
-/// Opens `data_dir` and the `store` that is configured, and puts the service together as part of `program`.
+/// Opens the places and puts the service together as part of `program`.
 ///
 /// # Errors
 /// [`Error`]; a setting is refused before anything is opened.
-pub fn open(
-    data_dir: &Path,
-    store: &store::Settings,
-    config: &Config,
-    program: &mut Program,
-) -> Result<Embedded, Error> {
+pub fn open(places: Places<'_>, config: &Config, program: &mut Program) -> Result<Embedded, Error> {
+    let Places {
+        data_dir,
+        store,
+        bucket,
+    } = places;
     config.validate()?;
+    let bucket = bucket
+        .map(|settings| ObjectStorage::open(settings, program.registry()))
+        .transpose()?;
     let (record, bytes) = if config.survive_power_cut {
         (store::Durability::PowerCut, storage::Durability::PowerCut)
     } else {
@@ -61,21 +79,27 @@ pub fn open(
         Some(store) => store.into(),
         None => EmbeddedStore::open(data_dir, options)?.into(),
     };
-    let disk = Disk::open(&data_dir.join("uploads"), bytes)?;
-    if let Some(tusd) = &config.tusd
-        && tusd.transfer == Transfer::Link
-        && !disk.shares_file_system(&tusd.directory)?
-    {
-        let path = tusd.directory.clone();
-        return Err(config::Error::from(tusd::settings::Error::LinkDirectory { path }).into());
-    }
+    let storage: Arc<dyn Storage> = match bucket {
+        Some(bucket) => Arc::new(bucket),
+        None => {
+            let disk = Disk::open(&data_dir.join("uploads"), bytes)?;
+            if let Some(tusd) = &config.tusd
+                && tusd.transfer == Transfer::Link
+                && !disk.shares_file_system(&tusd.directory)?
+            {
+                let path = tusd.directory.clone();
+                return Err(config::Error::from(tusd::settings::Error::LinkDirectory { path }).into());
+            }
+            Arc::new(disk)
+        }
+    };
     let parts = Parts {
         store: Arc::clone(&records.store),
         outbox: Arc::clone(&records.outbox),
         catalogue: Arc::clone(&records.catalogue),
         quotas: Arc::clone(&records.quotas),
         feed: records.feed.clone(),
-        storage: Arc::new(disk),
+        storage,
         shutdown: program.shutdown(),
         tracker: program.tracker(),
         demands_token: program.authenticator().demands_token(),

@@ -178,8 +178,8 @@ impl Error {
                 error,
                 windlass_task::store::Error::ReadVersion { .. } | windlass_task::store::Error::ReadEntry { .. }
             ),
-            Self::UseStorage(storage::Error::CreateDocument { .. }) => false,
-            Self::UseStorage(_) | Self::ConfirmCheckpoint => true,
+            Self::UseStorage(error) => error.is_temporary(),
+            Self::ConfirmCheckpoint => true,
             Self::Reject(_)
             | Self::RejectIetf { .. }
             | Self::ReadForm(_)

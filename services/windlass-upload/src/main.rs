@@ -1,4 +1,4 @@
-//! The upload service alone, on one machine's disk.
+//! The upload service alone, on one machine's disk or in front of a bucket.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use clap::Parser;
 use serde::Deserialize;
 use windlass_serve::{Flags, Program, auth, config, listener, program, telemetry};
+use windlass_upload::storage::object;
 use windlass_upload::{Config, embedded};
 
 /// Takes resumable uploads: tus 1.0.0 and forms, on `/files`
@@ -33,6 +34,7 @@ struct Settings {
     listener: listener::Settings,
     store: windlass_task::store::Settings,
     upload: Config,
+    storage: Option<object::Settings>,
 }
 
 fn main() -> ExitCode {
@@ -56,7 +58,12 @@ fn main() -> ExitCode {
 async fn serve(Arguments { data_dir, flags }: Arguments) -> anyhow::Result<()> {
     let settings: Settings = config::read_or_default(flags.config.as_deref())?;
     let mut program = Program::new(flags, settings.auth.as_ref(), &settings.listener)?;
-    let upload = embedded::open(&data_dir, &settings.store, &settings.upload, &mut program)?.upload;
+    let places = embedded::Places {
+        data_dir: &data_dir,
+        store: &settings.store,
+        bucket: settings.storage.as_ref(),
+    };
+    let upload = embedded::open(places, &settings.upload, &mut program)?.upload;
     let app = program.authenticated(windlass_upload::router(Arc::clone(&upload)));
     let bound = program.bind().await?;
     let upkeep = tokio::spawn(Arc::clone(&upload).run());

@@ -170,6 +170,11 @@ impl Upload {
         &*self.parts.storage
     }
 
+    /// The longest time between two checkpoints inside one body.
+    pub(crate) fn checkpoint(&self) -> Duration {
+        self.config.checkpoint.unwrap_or_else(|| self.storage().pace().interval)
+    }
+
     /// How long this request may be held, from now on.
     pub(crate) fn patience(&self) -> Patience {
         Patience {

@@ -1,27 +1,31 @@
-//! Where bytes are kept, behind one trait: a local disk here, object stores later.
+//! Where bytes are kept, behind one trait: a local disk, or an object store.
 //!
 //! What the trait owes to both: a writer takes bytes as they come and may keep them back until a checkpoint; a
 //! checkpoint makes them durable and says which immutable segments hold the upload from its start; a writer epoch
 //! never overwrites what another epoch wrote, so a writer that wakes late can do no harm. An object store's writer
-//! gets its part numbers reserved by a commit of its own before it sends them.
+//! gets its part numbers reserved by a commit before it sends them ([`Writer::reservation`]), sends parts while more bytes
+//! come ([`Writer::settled`]), and what it stored becomes one object once no byte is missing ([`Storage::seal`]).
 
 #[cfg(test)]
 mod contract;
 mod disk;
 mod document;
 mod found;
+pub mod object;
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
-use windlass_task::{Record, Segment, TaskKey, WriterEpoch};
+use windlass_task::{Multipart, Record, Segment, TaskKey, WriterEpoch};
 
 pub use disk::{Disk, Durability};
 pub use document::{Completion, Manifest};
 pub use found::{Cursor, Damage, Found, Page, Stored, Stray};
+pub use object::{Budget, ObjectStorage};
 
 /// A storage that cannot do its work.
 #[derive(Debug, thiserror::Error)]
@@ -66,6 +70,15 @@ pub enum Error {
         #[source]
         source: serde_json::Error,
     },
+    /// An object store does not do what it is asked.
+    #[error("cannot use {key} in the object store")]
+    UseObject {
+        /// Which object, or what the keys of several begin with.
+        key: String,
+        /// Why.
+        #[source]
+        source: object::RequestError,
+    },
     /// A record names a segment that this storage cannot have.
     #[error("segment {key} is not of this storage")]
     FindSegment {
@@ -75,6 +88,33 @@ pub enum Error {
     /// The process is out of threads or stopping.
     #[error("the storage's thread ended")]
     RunThread,
+}
+
+impl Error {
+    /// Whether waiting may cure it.
+    #[must_use]
+    pub fn is_temporary(&self) -> bool {
+        match self {
+            Self::CreateDocument { .. } => false,
+            Self::UseObject { source, .. } => source.is_temporary(),
+            Self::FindRoom { .. }
+            | Self::UseFile { .. }
+            | Self::EncodeDocument { .. }
+            | Self::ReadDocument { .. }
+            | Self::FindSegment { .. }
+            | Self::RunThread => true,
+        }
+    }
+}
+
+/// How often the bytes of a body are made durable while more come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pace {
+    /// The longest time between two checkpoints, unless the configuration says otherwise.
+    pub interval: Duration,
+    /// Whether there is one after each part's size too. Otherwise the writer says when parts are durable
+    /// ([`Writer::settled`]).
+    pub by_part: bool,
 }
 
 /// How a file is taken in.
@@ -157,11 +197,41 @@ pub trait Storage: Send + Sync + 'static {
     /// [`Error`]; what was not taken in whole is not there.
     async fn take_in(&self, key: &TaskKey, file: &Path, size: u64, how: Transfer) -> Result<Vec<Segment>, Error>;
 
+    /// How often a body's bytes are made durable.
+    fn pace(&self) -> Pace;
+
+    /// What bounds the bytes that writers hold in memory; none where each holds little.
+    fn budget(&self) -> Option<&Budget> {
+        None
+    }
+
     /// A writer that goes on at `record.received`, under the epoch of `record.token`.
     ///
     /// # Errors
     /// [`Error`].
     async fn open(&self, record: &Record) -> Result<Box<dyn Writer>, Error>;
+
+    /// Whether segments can be read, and are as few as they will be.
+    fn is_sealed(&self, _segments: &[Segment]) -> bool {
+        true
+    }
+
+    /// Makes readable objects of an upload's segments, whose bytes are all recorded; answers where they are then. Doing it
+    /// twice, or by two at once, is doing it once.
+    ///
+    /// # Errors
+    /// [`Error`]; [`Error::FindSegment`] when what the segments name is not there.
+    async fn seal(&self, _key: &TaskKey, segments: &[Segment]) -> Result<Vec<Segment>, Error> {
+        Ok(segments.to_vec())
+    }
+
+    /// Removes what is stored of a finished upload besides its documents and these segments.
+    ///
+    /// # Errors
+    /// [`Error`]; what stays does no harm.
+    async fn tidy(&self, _key: &TaskKey, _segments: &[Segment]) -> Result<(), Error> {
+        Ok(())
+    }
 
     /// The bytes `range` of an upload whose bytes are `segments`.
     ///
@@ -192,6 +262,41 @@ pub trait Writer: Send {
     /// # Errors
     /// As [`Writer::write`], and as [`Storage::write_completion`].
     async fn checkpoint(&mut self, whole: Option<&Completion>) -> Result<Checkpoint, Error>;
+
+    /// What is durable by now, without doing anything for it.
+    fn durable(&self) -> Checkpoint;
+
+    /// Waits until more has become durable by itself; for ever where nothing does. May be given up while it waits.
+    ///
+    /// # Errors
+    /// As [`Writer::write`].
+    async fn settled(&mut self) -> Result<(), Error> {
+        std::future::pending().await
+    }
+
+    /// Lets go of memory: what is held is made durable some other way.
+    ///
+    /// # Errors
+    /// As [`Writer::write`].
+    async fn relieve(&mut self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// The part numbers without which the writer cannot go on; a commit must reserve them.
+    ///
+    /// # Errors
+    /// As [`Writer::write`].
+    async fn reservation(&mut self) -> Result<Option<Multipart>, Error> {
+        Ok(None)
+    }
+
+    /// The part numbers that the writer will need soon, for the next commit.
+    fn renewal(&mut self) -> Option<Multipart> {
+        None
+    }
+
+    /// Tells of a commit: what it reserved may be used, and what it names no more may go.
+    fn recorded(&mut self, _record: &Record) {}
 }
 
 /// What a checkpoint has made durable.

@@ -1,6 +1,7 @@
 //! Asking for the verdict over an upload whose bytes are all recorded, where that is somebody else's to give.
 //!
-//! Steps: the bytes and `VerdictPending` are committed; the receiver is asked; its word is written beside the data,
+//! Steps: the bytes and `VerdictPending` are committed; an object store makes one object of them; the receiver is asked; its
+//! word is written beside the data,
 //! create-only; the verdict is committed. Whoever comes after a death between two of them finds what was done: a
 //! word that was written is not asked for again. One asking runs for an upload at a time, whoever wants it, and goes
 //! on when the request that began it has gone.
@@ -94,13 +95,22 @@ impl Drop for End {
 }
 
 async fn settle(upload: &Arc<Upload>, key: &TaskKey, asked: &Asked, digest_wanted: bool) -> Result<(), Error> {
-    let Entry::Live(record) = upload.load(key).await? else {
+    let Entry::Live(mut record) = upload.load(key).await? else {
         return Ok(());
     };
     // What is paused waits for whoever resumes it.
     if record.finish != Finish::VerdictPending || record.status == Status::Paused {
         return Ok(());
     }
+    let mut changes = Vec::new();
+    if !upload.storage().is_sealed(&record.segments) {
+        // Every byte is recorded, so no writer can change anything: what is stored is made readable, then judged.
+        record.segments = patiently!(upload, upload.storage().seal(key, &record.segments))?;
+        changes.push(Change::Seal {
+            segments: record.segments.clone(),
+        });
+    }
+    let is_sealed_now = !changes.is_empty();
     let written = patiently!(upload, upload.storage().read_completion(key))?;
     let completion = match written {
         Some(completion) => completion,
@@ -118,11 +128,14 @@ async fn settle(upload: &Arc<Upload>, key: &TaskKey, asked: &Asked, digest_wante
         }
     };
     let verdict = completion.verdict();
-    let mut changes: Vec<Change> = completion.answer.map(Change::Answer).into_iter().collect();
+    changes.extend(completion.answer.map(Change::Answer));
     changes.extend(finish::changes(upload, verdict));
     // No token: with every byte recorded there is nothing left that a writer could change.
     match upload.commit(Commit::present(key.clone(), changes)).await? {
         Outcome::Committed(Entry::Live(record)) => {
+            if is_sealed_now {
+                tidy(upload, &record);
+            }
             crate::concat::part_advanced(upload, &record).await;
             Ok(())
         }
@@ -130,6 +143,16 @@ async fn settle(upload: &Arc<Upload>, key: &TaskKey, asked: &Asked, digest_wante
         Outcome::Refused(_, Some(_)) => Ok(()),
         other => Err(failure(other)),
     }
+}
+
+/// Removes what the sealed object was made of; nobody waits for it.
+fn tidy(upload: &Arc<Upload>, record: &Record) {
+    let (upload, key, segments) = (Arc::clone(upload), record.key.clone(), record.segments.clone());
+    tokio::spawn(async move {
+        if let Err(error) = upload.storage().tidy(&key, &segments).await {
+            tracing::warn!(task = %key.id, error = &error as &dyn std::error::Error, "leftovers of an upload stay");
+        }
+    });
 }
 
 /// The digest first, for it is ours to judge; then the receiver's word.

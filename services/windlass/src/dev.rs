@@ -35,6 +35,7 @@ struct Config {
     listener: listener::Settings,
     store: windlass_task::store::Settings,
     upload: windlass_upload::Config,
+    storage: Option<windlass_upload::storage::object::Settings>,
     push: windlass_push::Config,
 }
 
@@ -85,7 +86,12 @@ async fn serve(arguments: Arguments) -> Result<(), Error> {
     let Arguments { data_dir, flags } = arguments;
     let config: Config = config::read_or_default(flags.config.as_deref())?;
     let mut program = Program::new(flags, config.auth.as_ref(), &config.listener)?;
-    let Embedded { records, upload } = embedded::open(&data_dir, &config.store, &config.upload, &mut program)?;
+    let places = embedded::Places {
+        data_dir: &data_dir,
+        store: &config.store,
+        bucket: config.storage.as_ref(),
+    };
+    let Embedded { records, upload } = embedded::open(places, &config.upload, &mut program)?;
     let push = Push::open(&config.push, &mut program, Some(View::of(&records)))?;
     let uploads = windlass_upload::router(Arc::clone(&upload));
     let api = program.authenticated(uploads.merge(windlass_push::router(Arc::clone(&push))));

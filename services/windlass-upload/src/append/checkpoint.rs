@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use tokio::time::Instant;
 use tracing::Instrument as _;
 use windlass_serve::step;
 use windlass_task::change::{Change, Refusal, Verdict};
@@ -25,11 +26,14 @@ impl Session {
         let finished = self
             .length()
             .filter(|length| *length == checkpoint.received && self.finishing && self.is_unjudged());
-        let asking = finished.is_some() && self.is_to_be_asked();
+        // What has to be turned into a readable object first is judged in a step of its own too.
+        let is_sealed = self.upload.storage().is_sealed(&checkpoint.segments);
+        let asking = finished.is_some() && (self.is_to_be_asked() || !is_sealed);
         let verdict = match finished {
+            Some(_) if asking => None,
             Some(_) if accepted.is_some() => Some(Verdict::Accept),
-            Some(length) if !asking => Some(self.judge(length, &checkpoint.segments).await?),
-            _ => None,
+            Some(length) => Some(self.judge(length, &checkpoint.segments).await?),
+            None => None,
         };
         let is_told = accepted.is_some_and(|completion| completion.length == checkpoint.received);
         if let Some(length) = self.declared().filter(|_| !is_told) {
@@ -37,6 +41,9 @@ impl Session {
             patiently!(upload, upload.storage().write_length(key, length))?;
         }
         let mut changes = std::mem::take(&mut self.lead);
+        if finished.is_none() {
+            changes.extend(self.writer.renewal().map(Change::Reserve));
+        }
         if advance > 0 {
             changes.push(Change::Advance {
                 received: checkpoint.received,
@@ -54,6 +61,26 @@ impl Session {
             self.upload.metrics.checkpoint(advance);
         }
         if asking { self.settle().await } else { Ok(()) }
+    }
+
+    /// Commits what has become durable by itself, while more is under way.
+    pub(super) async fn save_settled(&mut self) -> Result<(), Error> {
+        let checkpoint = self.writer.durable();
+        let advance = checkpoint.received - self.record.received;
+        if advance == 0 {
+            return Ok(());
+        }
+        let mut changes = std::mem::take(&mut self.lead);
+        changes.extend(self.writer.renewal().map(Change::Reserve));
+        changes.push(Change::Advance {
+            received: checkpoint.received,
+            segments: checkpoint.segments,
+        });
+        self.unsaved = self.unsaved.saturating_sub(advance);
+        self.due = (self.unsaved > 0).then(|| Instant::now() + self.upload.checkpoint());
+        self.commit(changes).await?;
+        self.upload.metrics.checkpoint(advance);
+        Ok(())
     }
 
     /// The completion that the upload gets with its last byte, where nothing but its length has to be judged.
@@ -151,6 +178,7 @@ impl Session {
                     received: record.received,
                 };
                 self.record = *record;
+                self.writer.recorded(&self.record);
                 self.show();
                 if self.record.status == Status::Paused {
                     return Err(Error::ContinuePaused {

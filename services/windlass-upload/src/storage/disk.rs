@@ -18,12 +18,13 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use windlass_task::{Record, Segment, SegmentKind, TaskKey, WriterEpoch};
 
 use self::threads::Threads;
-use super::{Bytestream, Completion, Cursor, Error, Found, Manifest, Page, Storage, Transfer, Writer};
+use super::{Bytestream, Completion, Cursor, Error, Found, Manifest, Pace, Page, Storage, Transfer, Writer};
 
 /// The name of this storage in segments.
 const STORE: &str = "disk";
@@ -175,6 +176,14 @@ impl Storage for Disk {
             .run(move || take_in(&disk, &file, &disk.path(&key), how))
             .await?;
         Ok(vec![segment])
+    }
+
+    fn pace(&self) -> Pace {
+        // DESIGN P1: every 500 ms or part size, whichever is first.
+        Pace {
+            interval: Duration::from_millis(500),
+            by_part: true,
+        }
     }
 
     async fn open(&self, record: &Record) -> Result<Box<dyn Writer>, Error> {

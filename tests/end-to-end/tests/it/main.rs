@@ -3,6 +3,7 @@
 mod auth;
 mod bad_input;
 mod bounds;
+mod bucket;
 mod churn;
 mod content;
 mod cuts;

@@ -199,21 +199,25 @@ impl Writer for DiskWriter {
         let whole = whole.filter(|completion| completion.length == received);
         self.flush(true, whole.cloned()).await?;
         self.durable = self.written;
+        Ok(self.durable())
+    }
+
+    fn durable(&self) -> Checkpoint {
         let mut segments = self.earlier.clone();
-        if self.written > self.start {
+        if self.durable > self.start {
             segments.push(Segment {
                 store: STORE.to_owned(),
                 key: self.key.clone(),
                 start: self.start,
-                end: self.written,
+                end: self.durable,
                 kind: SegmentKind::Part,
                 parts: None,
             });
         }
-        Ok(Checkpoint {
-            received: self.written,
+        Checkpoint {
+            received: self.durable,
             segments,
-        })
+        }
     }
 }
 

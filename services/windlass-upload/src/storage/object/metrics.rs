@@ -1,0 +1,72 @@
+//! What the object storage counts.
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+
+/// The metrics of an object storage. Clones count together.
+#[derive(Debug, Clone)]
+pub(super) struct Metrics {
+    requests: Family<RequestLabels, Counter>,
+    seconds: Family<OperationLabels, Histogram>,
+    /// Bytes of the budget that are taken.
+    pub(super) held: Gauge,
+    /// Bytes that went out a second time because the budget was spent.
+    pub(super) spilled: Counter,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    operation: &'static str,
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OperationLabels {
+    operation: &'static str,
+}
+
+/// From a small request to a part that goes out as slowly as is borne, seconds.
+const BOUNDS: [f64; 10] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
+
+impl Metrics {
+    pub(super) fn register(registry: &mut Registry) -> Self {
+        let metrics = Self {
+            requests: Family::default(),
+            seconds: Family::new_with_constructor(|| Histogram::new(BOUNDS)),
+            held: Gauge::default(),
+            spilled: Counter::default(),
+        };
+        let registry = registry.sub_registry_with_prefix("upload_storage");
+        registry.register(
+            "requests",
+            "Requests to the object store, each try: done, failed (tried again if there is time) or refused",
+            metrics.requests.clone(),
+        );
+        registry.register_with_unit("request", "How long a try took", Unit::Seconds, metrics.seconds.clone());
+        registry.register_with_unit(
+            "held",
+            "Bytes in memory on their way to the object store",
+            Unit::Bytes,
+            metrics.held.clone(),
+        );
+        registry.register_with_unit(
+            "spilled",
+            "Bytes stored as tails before their time because the memory for them was spent",
+            Unit::Bytes,
+            metrics.spilled.clone(),
+        );
+        metrics
+    }
+
+    pub(super) fn requested(&self, operation: &'static str, outcome: &'static str, seconds: f64) {
+        let labels = RequestLabels { operation, outcome };
+        self.requests.get_or_create(&labels).inc();
+        self.seconds
+            .get_or_create(&OperationLabels { operation })
+            .observe(seconds);
+    }
+}

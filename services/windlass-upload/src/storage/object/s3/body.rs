@@ -1,0 +1,162 @@
+//! What a request carries: bytes in memory, bytes that are stored already, or a piece of a file; the same at each try.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::{Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use http_body::{Body, Frame, SizeHint};
+use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
+use tokio_util::io::ReaderStream;
+
+use super::S3;
+
+/// How much of a file is read at once.
+const FILE_PIECE_BYTES: usize = 256 * 1024;
+
+/// Where some of a payload's bytes come from.
+#[derive(Debug, Clone)]
+pub(in crate::storage::object) enum Source {
+    /// Memory.
+    Memory(Bytes),
+    /// Bytes of an object of the same bucket, which never changes.
+    Stored {
+        /// Its key.
+        key: String,
+        /// The bytes of it.
+        range: Range<u64>,
+    },
+    /// A file of this machine.
+    File {
+        /// Its path.
+        path: PathBuf,
+        /// The bytes of it.
+        range: Range<u64>,
+    },
+}
+
+impl Source {
+    pub(in crate::storage::object) fn size(&self) -> u64 {
+        match self {
+            Self::Memory(bytes) => bytes.len() as u64,
+            Self::Stored { range, .. } | Self::File { range, .. } => range.end - range.start,
+        }
+    }
+}
+
+/// The bytes that a request carries.
+#[derive(Debug, Clone, Default)]
+pub(in crate::storage::object) struct Payload {
+    sources: Vec<Source>,
+}
+
+type Problem = Box<dyn std::error::Error + Send + Sync>;
+
+impl Payload {
+    pub(in crate::storage::object) fn new(sources: Vec<Source>) -> Self {
+        Self { sources }
+    }
+
+    pub(in crate::storage::object) fn size(&self) -> u64 {
+        self.sources.iter().map(Source::size).sum()
+    }
+
+    /// The bytes of a payload that is a document of ours: in memory, and in one piece.
+    pub(super) fn small(&self) -> Option<&[u8]> {
+        match self.sources.as_slice() {
+            [] => Some(&[]),
+            [Source::Memory(bytes)] if bytes.len() <= SIGNED_BYTES_MAX => Some(bytes),
+            _ => None,
+        }
+    }
+
+    /// A body of exactly these bytes.
+    pub(super) fn body(&self, store: &S3) -> reqwest::Body {
+        reqwest::Body::wrap(Outgoing {
+            left: self.size(),
+            sources: self.sources.clone().into(),
+            store: store.clone(),
+            current: None,
+        })
+    }
+}
+
+/// What is larger is not read for its digest: bytes of files, and the list of some hundred parts.
+const SIGNED_BYTES_MAX: usize = 64 * 1024;
+
+impl From<Bytes> for Payload {
+    fn from(bytes: Bytes) -> Self {
+        Self::new(vec![Source::Memory(bytes)])
+    }
+}
+
+/// A payload on its way out.
+struct Outgoing {
+    left: u64,
+    sources: VecDeque<Source>,
+    store: S3,
+    /// Behind a lock that nobody ever waits for: a body must be shareable, and a stream need not be.
+    current: Option<Mutex<BoxStream<'static, Result<Bytes, Problem>>>>,
+}
+
+impl Outgoing {
+    fn open(&self, source: Source) -> BoxStream<'static, Result<Bytes, Problem>> {
+        match source {
+            Source::Memory(bytes) => stream::iter([Ok(bytes)]).boxed(),
+            Source::Stored { key, range } => self.store.read(key, range).map_err(Problem::from).boxed(),
+            Source::File { path, range } => stream::once(open_file(path, range)).try_flatten().boxed(),
+        }
+    }
+}
+
+async fn open_file(
+    path: PathBuf,
+    range: Range<u64>,
+) -> Result<impl futures_util::Stream<Item = Result<Bytes, Problem>>, Problem> {
+    let mut file = tokio::fs::File::open(&path).await?;
+    file.seek(std::io::SeekFrom::Start(range.start)).await?;
+    let bytes = ReaderStream::with_capacity(file.take(range.end - range.start), FILE_PIECE_BYTES);
+    Ok(bytes.map_err(Problem::from))
+}
+
+impl Body for Outgoing {
+    type Data = Bytes;
+    type Error = Problem;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Problem>>> {
+        loop {
+            if let Some(current) = &mut self.current {
+                let current = current.get_mut().unwrap_or_else(PoisonError::into_inner);
+                match ready!(current.as_mut().poll_next(context)) {
+                    Some(Ok(bytes)) => {
+                        self.left = self.left.saturating_sub(bytes.len() as u64);
+                        return Poll::Ready(Some(Ok(Frame::data(bytes))));
+                    }
+                    Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                    None => self.current = None,
+                }
+            }
+            match self.sources.pop_front() {
+                Some(Source::Memory(bytes)) => {
+                    self.left = self.left.saturating_sub(bytes.len() as u64);
+                    return Poll::Ready(Some(Ok(Frame::data(bytes))));
+                }
+                Some(source) => self.current = Some(Mutex::new(self.open(source))),
+                None => return Poll::Ready(None),
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.left == 0
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.left)
+    }
+}

@@ -1,0 +1,162 @@
+//! The bodies of S3's answers and of the one request that has one.
+
+use quick_xml::escape::escape;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use windlass_task::PartNumber;
+
+use super::error::Refusal;
+use super::multipart::ETag;
+
+/// A page of a listing of objects.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(super) struct Objects {
+    pub(super) contents: Vec<Content>,
+    pub(super) is_truncated: bool,
+}
+
+/// An object in a listing.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Content {
+    pub(super) key: String,
+    pub(super) size: u64,
+    pub(super) last_modified: String,
+}
+
+/// The answer to a multipart upload's beginning.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Begun {
+    pub(super) upload_id: String,
+}
+
+/// The answer to a part that was copied.
+#[derive(Debug, Deserialize)]
+pub(super) struct Copied {
+    #[serde(rename = "ETag")]
+    pub(super) etag: String,
+}
+
+/// A page of a listing of parts.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(super) struct ListedParts {
+    pub(super) part: Vec<Part>,
+    pub(super) is_truncated: bool,
+    pub(super) next_part_number_marker: Option<u32>,
+}
+
+/// A part in a listing.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Part {
+    pub(super) part_number: u32,
+    #[serde(rename = "ETag")]
+    pub(super) etag: String,
+    pub(super) size: u64,
+}
+
+/// A page of a listing of multipart uploads.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(super) struct ListedUploads {
+    pub(super) upload: Vec<Upload>,
+    pub(super) is_truncated: bool,
+    pub(super) next_key_marker: Option<String>,
+    pub(super) next_upload_id_marker: Option<String>,
+}
+
+/// An open multipart upload in a listing.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Upload {
+    pub(super) key: String,
+    pub(super) upload_id: String,
+}
+
+/// Reads a whole answer.
+pub(super) fn read<T: DeserializeOwned>(body: &[u8]) -> Option<T> {
+    quick_xml::de::from_reader(body).ok()
+}
+
+/// The refusal that a body is, if it is one.
+pub(super) fn error(body: &[u8]) -> Option<Refusal> {
+    let text = std::str::from_utf8(body).ok()?;
+    let root = text.trim_start_matches('\u{feff}').trim_start();
+    let root = match root.strip_prefix("<?xml") {
+        Some(rest) => rest.split_once("?>")?.1.trim_start(),
+        None => root,
+    };
+    let named = root.strip_prefix("<Error")?;
+    named
+        .starts_with(['>', ' ', '/'])
+        .then(|| read(body).unwrap_or_default())
+}
+
+/// The request that completes a multipart upload of these parts.
+pub(super) fn complete(parts: &[(PartNumber, ETag)]) -> String {
+    let mut text = String::from("<CompleteMultipartUpload xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">");
+    for (number, etag) in parts {
+        let etag = escape(etag.0.as_str());
+        text.push_str(&format!(
+            "<Part><PartNumber>{}</PartNumber><ETag>{etag}</ETag></Part>",
+            number.0
+        ));
+    }
+    text.push_str("</CompleteMultipartUpload>");
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_known_by_its_root_whatever_stands_before_it() {
+        let body = b"<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\n <Error><Code>InternalError</Code>\
+            <Message>We &amp; you</Message><RequestId>1</RequestId></Error>";
+        let refusal = error(body).unwrap();
+        assert_eq!(
+            (refusal.code.as_str(), refusal.message.as_str()),
+            ("InternalError", "We & you")
+        );
+        assert_eq!(error(b"<Error/>"), Some(Refusal::default()));
+        for other in [
+            &b"<ErrorList><Code>x</Code></ErrorList>"[..],
+            b"",
+            b"text",
+            b"<CompleteMultipartUploadResult/>",
+        ] {
+            assert_eq!(error(other), None);
+        }
+    }
+
+    #[test]
+    fn listings_are_read_with_and_without_anything_in_them() {
+        let listed: Objects = read(
+            b"<ListBucketResult><Name>b</Name><IsTruncated>true</IsTruncated><Contents><Key>a&amp;b</Key><Size>3</Size>\
+            <LastModified>2026-11-22T20:00:00.000Z</LastModified></Contents><Contents><Key>c</Key><Size>0</Size>\
+            <LastModified>x</LastModified></Contents></ListBucketResult>",
+        )
+        .unwrap();
+        assert_eq!(
+            listed
+                .contents
+                .first()
+                .map(|content| (content.key.as_str(), content.size)),
+            Some(("a&b", 3))
+        );
+        assert!(listed.is_truncated && listed.contents.len() == 2);
+        let empty: ListedParts = read(b"<ListPartsResult></ListPartsResult>").unwrap();
+        assert!(empty.part.is_empty() && !empty.is_truncated);
+    }
+
+    #[test]
+    fn parts_are_named_with_their_tags_escaped() {
+        let parts = [(PartNumber(7), ETag("\"a&b\"".to_owned()))];
+        let part = "<Part><PartNumber>7</PartNumber><ETag>&quot;a&amp;b&quot;</ETag></Part>";
+        assert!(complete(&parts).contains(part));
+    }
+}

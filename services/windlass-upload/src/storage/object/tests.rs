@@ -1,0 +1,48 @@
+//! Tests of the object storage, against a real S3 server.
+
+mod client;
+mod uploads;
+
+use std::sync::Arc;
+
+use object_store::StaticCredentialProvider;
+use object_store::aws::AwsCredential;
+use prometheus_client::registry::Registry;
+
+use super::metrics::Metrics;
+use super::s3::{Address, Addressing, CreateOnly, S3, client as http_client};
+use super::{Budget, ObjectStorage};
+
+fn s3(endpoint: &str, addressing: Addressing) -> S3 {
+    s3_as(endpoint, addressing, bucket::ACCESS_KEY, bucket::SECRET_KEY)
+}
+
+fn s3_as(endpoint: &str, addressing: Addressing, key: &str, secret: &str) -> S3 {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let credential = AwsCredential {
+        key_id: key.to_owned(),
+        secret_key: secret.to_owned(),
+        token: None,
+    };
+    S3::new(
+        http_client(Vec::new()).unwrap(),
+        Address::new(&endpoint.parse().unwrap(), bucket::NAME, addressing).unwrap(),
+        bucket::REGION.to_owned(),
+        Arc::new(StaticCredentialProvider::new(credential)),
+        CreateOnly::IfNoneMatch,
+        Metrics::register(&mut Registry::default()),
+    )
+}
+
+/// A storage whose budget is half of a part.
+fn storage(endpoint: &str, addressing: Addressing) -> ObjectStorage {
+    let metrics = Metrics::register(&mut Registry::default());
+    ObjectStorage {
+        s3: s3(endpoint, addressing),
+        prefix: "of/tests/".into(),
+        parts_max: 10_000,
+        joins: true,
+        budget: Budget::new(4 * 1024 * 1024, metrics.held.clone()),
+        metrics,
+    }
+}

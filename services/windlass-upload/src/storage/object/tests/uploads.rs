@@ -1,0 +1,239 @@
+use bucket::Bucket;
+use bytes::Bytes;
+use futures_util::TryStreamExt as _;
+use windlass_task::fixture::creation;
+use windlass_task::{Record, Segment, SegmentKind, UnixMillis};
+
+use super::super::s3::Addressing;
+use super::super::*;
+use super::*;
+use crate::storage::{Checkpoint, Writer, contract};
+
+const MIB: u64 = 1024 * 1024;
+
+/// Bytes that differ everywhere.
+fn content(range: Range<u64>) -> Bytes {
+    let byte = |at: u64| (at ^ (at >> 8).wrapping_mul(31) ^ (at >> 16).wrapping_mul(7)) as u8;
+    range.map(byte).collect::<Vec<u8>>().into()
+}
+
+/// Does what a session does with a writer: commits what it wants reserved.
+async fn write(writer: &mut Box<dyn Writer>, record: &mut Record, bytes: Bytes) {
+    writer.write(bytes).await.unwrap();
+    while let Some(multipart) = writer.reservation().await.unwrap() {
+        record.multipart = Some(multipart);
+        writer.recorded(record);
+        writer.write(Bytes::new()).await.unwrap();
+    }
+}
+
+fn commit(writer: &mut Box<dyn Writer>, record: &mut Record, checkpoint: Checkpoint) {
+    if let Some(multipart) = writer.renewal() {
+        record.multipart = Some(multipart);
+    }
+    (record.received, record.segments) = (checkpoint.received, checkpoint.segments);
+    writer.recorded(record);
+}
+
+/// One request that brings `range` of the upload.
+async fn append(storage: &ObjectStorage, record: &mut Record, range: Range<u64>) {
+    let mut writer = storage.open(record).await.unwrap();
+    let mut at = range.start;
+    while at < range.end {
+        let end = range.end.min(at + 700_000);
+        write(&mut writer, record, content(at..end)).await;
+        let durable = writer.durable();
+        commit(&mut writer, record, durable);
+        at = end;
+    }
+    let checkpoint = writer.checkpoint(None).await.unwrap();
+    assert_eq!(checkpoint.received, range.end);
+    commit(&mut writer, record, checkpoint);
+}
+
+async fn read(storage: &ObjectStorage, segments: &[Segment], range: Range<u64>) -> Bytes {
+    let pieces: Vec<Bytes> = storage
+        .read(segments, range)
+        .await
+        .unwrap()
+        .try_collect()
+        .await
+        .unwrap();
+    pieces.concat().into()
+}
+
+async fn begin(storage: &ObjectStorage, length: Option<u64>) -> Record {
+    let creation = creation(length);
+    storage
+        .write_manifest(&Manifest::of(&creation, UnixMillis(1)))
+        .await
+        .unwrap();
+    Record::create(creation, UnixMillis(1))
+}
+
+#[tokio::test]
+async fn an_object_store_keeps_the_contract_of_every_storage() {
+    let bucket = Bucket::start();
+    contract::run(&storage(&bucket.endpoint(), Addressing::Path)).await;
+}
+
+#[tokio::test]
+async fn a_small_upload_in_one_request_is_one_object_and_two_documents() {
+    let bucket = Bucket::start();
+    let storage = storage(&bucket.virtual_endpoint(), Addressing::VirtualHosted);
+    let mut record = begin(&storage, Some(3 * MIB)).await;
+    append(&storage, &mut record, 0..3 * MIB).await;
+    assert!(storage.is_sealed(&record.segments));
+    assert_eq!((record.segments.len(), bucket.keys().len()), (1, 2));
+    assert_eq!(read(&storage, &record.segments, 5..MIB).await, content(5..MIB));
+}
+
+#[tokio::test]
+async fn parts_and_tails_of_many_requests_become_one_object() {
+    let bucket = Bucket::start();
+    let storage = storage(&bucket.endpoint(), Addressing::Path);
+    let length = 37 * MIB + 5;
+    let mut record = begin(&storage, Some(length)).await;
+    let mut at = 0;
+    for end in [MIB, MIB + 1, 9 * MIB, 26 * MIB, 27 * MIB, length - 1, length] {
+        append(&storage, &mut record, at..end).await;
+        let found = contract::find(&storage, &record.key).await;
+        assert_eq!(found.segments, record.segments, "at {end}");
+        assert_eq!(found.damage, None);
+        at = end;
+    }
+    assert!(!storage.is_sealed(&record.segments));
+    let sealed = storage.seal(&record.key, &record.segments).await.unwrap();
+    assert_eq!(storage.seal(&record.key, &record.segments).await.unwrap(), sealed);
+    assert_eq!(
+        (sealed.len(), sealed.first().map(|object| object.end)),
+        (1, Some(length))
+    );
+    assert_eq!(read(&storage, &sealed, 0..length).await, content(0..length));
+    assert_eq!(contract::find(&storage, &record.key).await.segments, sealed);
+    storage.tidy(&record.key, &sealed).await.unwrap();
+    assert_eq!((bucket.keys().len(), bucket.open_multipart_uploads()), (2, 0));
+    storage.remove(&record.key, &sealed, record.token.epoch).await.unwrap();
+    storage.remove(&record.key, &sealed, record.token.epoch).await.unwrap();
+    assert!(bucket.keys().is_empty());
+}
+
+#[tokio::test]
+async fn tails_alone_become_one_object_and_never_more_than_a_few() {
+    let bucket = Bucket::start();
+    let storage = storage(&bucket.endpoint(), Addressing::Path);
+    let mut record = begin(&storage, None).await;
+    for at in 0..100 {
+        append(&storage, &mut record, at * 10..at * 10 + 10).await;
+        assert!(record.segments.len() <= 33);
+    }
+    record.length = Some(1_000);
+    let sealed = storage.seal(&record.key, &record.segments).await.unwrap();
+    assert_eq!(read(&storage, &sealed, 0..1_000).await, content(0..1_000));
+}
+
+#[tokio::test]
+async fn a_part_that_arrives_late_from_an_overruled_writer_changes_nothing() {
+    let bucket = Bucket::start();
+    let storage = storage(&bucket.endpoint(), Addressing::Path);
+    let length = 24 * MIB;
+    // The late writer's reservation is in the record that the newer one takes over, or was never made.
+    for known in [true, false] {
+        let mut record = begin(&storage, Some(length)).await;
+        append(&storage, &mut record, 0..9 * MIB).await;
+        let mut late_record = record.clone();
+        let mut late = storage.open(&late_record).await.unwrap();
+        write(&mut late, &mut late_record, Bytes::from(vec![0; 8 * MIB as usize])).await;
+        late.checkpoint(None).await.unwrap();
+        if known {
+            record.multipart = late_record.multipart.clone();
+        }
+        record.token.epoch = record.token.epoch.next();
+        append(&storage, &mut record, 9 * MIB..17 * MIB).await;
+        late.write(Bytes::from(vec![0; 3 * MIB as usize])).await.unwrap();
+        late.checkpoint(None).await.unwrap();
+        append(&storage, &mut record, 17 * MIB..length).await;
+
+        let found = contract::find(&storage, &record.key).await;
+        assert_eq!((&found.segments, found.epoch), (&record.segments, record.token.epoch));
+        let sealed = storage.seal(&record.key, &record.segments).await.unwrap();
+        assert!(read(&storage, &sealed, 0..length).await == content(0..length));
+    }
+}
+
+#[tokio::test]
+async fn objects_of_several_uploads_are_joined_in_the_store_where_they_are_large_enough() {
+    let bucket = Bucket::start();
+    let storage = storage(&bucket.endpoint(), Addressing::Path);
+    for (first, second) in [(10 * MIB, 7 * MIB), (MIB, 66 * MIB), (1, 2)] {
+        let mut segments = Vec::new();
+        let mut at = 0;
+        for size in [first, second] {
+            let mut record = begin(&storage, Some(size)).await;
+            append(&storage, &mut record, 0..size).await;
+            let sealed = storage.seal(&record.key, &record.segments).await.unwrap();
+            segments.extend(sealed.into_iter().map(|segment| Segment {
+                start: at,
+                end: at + size,
+                ..segment
+            }));
+            at += size;
+        }
+        assert!(!storage.is_sealed(&segments));
+        let last = creation(None).key;
+        let joined = storage.seal(&last, &segments).await.unwrap();
+        assert_eq!(joined.len(), 1);
+        let bytes = read(&storage, &joined, 0..first + second).await;
+        assert!(bytes == [content(0..first), content(0..second)].concat());
+    }
+}
+
+#[tokio::test]
+async fn a_file_is_taken_in_once_and_gone_on_with() {
+    let bucket = Bucket::start();
+    let storage = storage(&bucket.endpoint(), Addressing::Path);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("of tusd");
+    std::fs::write(&file, content(0..10 * MIB)).unwrap();
+    let mut record = begin(&storage, Some(20 * MIB)).await;
+    for _ in 0..2 {
+        let taken = storage
+            .take_in(&record.key, &file, 9 * MIB, Transfer::Copy)
+            .await
+            .unwrap();
+        (record.received, record.segments) = (9 * MIB, taken);
+    }
+    append(&storage, &mut record, 9 * MIB..20 * MIB).await;
+    assert_eq!(contract::find(&storage, &record.key).await.segments, record.segments);
+    let sealed = storage.seal(&record.key, &record.segments).await.unwrap();
+    assert_eq!(sealed.len(), 1);
+    assert!(read(&storage, &sealed, 0..20 * MIB).await == content(0..20 * MIB));
+}
+
+#[tokio::test]
+async fn what_waits_for_room_gets_it_from_what_can_be_a_tail() {
+    let bucket = Bucket::start();
+    let storage = storage(&bucket.endpoint(), Addressing::Path);
+    let mut record = begin(&storage, Some(20 * MIB)).await;
+    let mut writer = storage.open(&record).await.unwrap();
+    // More than the budget of these tests has room for, in one upload.
+    for at in 0..7 {
+        let bytes = content(at * MIB..(at + 1) * MIB);
+        let charged = match storage.budget.try_charge(bytes) {
+            Ok(charged) => charged,
+            Err(bytes) => {
+                writer.relieve().await.unwrap();
+                storage.budget.clone().charge(bytes).await
+            }
+        };
+        write(&mut writer, &mut record, charged).await;
+    }
+    assert!(storage.metrics.spilled.get() >= 3 * MIB);
+    let checkpoint = writer.checkpoint(None).await.unwrap();
+    commit(&mut writer, &mut record, checkpoint);
+    assert!(record.segments.iter().all(|segment| segment.kind == SegmentKind::Tail));
+    drop(writer);
+    append(&storage, &mut record, 7 * MIB..20 * MIB).await;
+    let sealed = storage.seal(&record.key, &record.segments).await.unwrap();
+    assert!(read(&storage, &sealed, 0..20 * MIB).await == content(0..20 * MIB));
+}
