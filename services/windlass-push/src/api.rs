@@ -15,7 +15,6 @@ pub use steer::{Act, UserControl};
 use std::sync::Arc;
 
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 use serde_json::value::{RawValue, to_raw_value};
 use windlass_task::Tenant;
 
@@ -185,9 +184,4 @@ fn read<'a, T: serde::Deserialize<'a>>(params: &'a RawValue) -> Result<T, Error>
 
 fn written(result: impl Serialize) -> Outcome {
     to_raw_value(&result).map_err(|_| Error::Refused(ErrorCode::Internal))
-}
-
-/// What a node says of itself to another; nothing where the two do not understand each other.
-fn understood<T: DeserializeOwned>(answer: &[u8]) -> Option<T> {
-    serde_json::from_slice(answer).ok()
 }

@@ -50,6 +50,12 @@ impl ChannelKey {
         Self::new(tenant, &format!("{INTERNAL_PREFIX}user:{user}"))
     }
 
+    /// The tenant's name.
+    #[must_use]
+    pub fn tenant(&self) -> &str {
+        self.0.split_once('/').map_or("", |(tenant, _)| tenant)
+    }
+
     /// The name as clients know it.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -59,7 +65,7 @@ impl ChannelKey {
     /// Whether it is a channel of this tenant.
     #[must_use]
     pub fn is_of(&self, tenant: &Tenant) -> bool {
-        self.0.split_once('/').is_some_and(|(own, _)| own == tenant.as_str())
+        self.tenant() == tenant.as_str()
     }
 
     /// The tenant and the name as one text, unique among all channels.

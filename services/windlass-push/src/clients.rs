@@ -64,6 +64,11 @@ impl Clients {
         self.lock().keys().filter(|user| user.tenant == *tenant).count()
     }
 
+    /// How many users there are of all tenants.
+    pub(crate) fn all_users(&self) -> usize {
+        self.lock().len()
+    }
+
     /// Does with the connections of a user what is asked.
     pub(crate) fn steer(&self, control: &UserControl) {
         let Some(order) = control.act.order(UnixMillis::now()) else {

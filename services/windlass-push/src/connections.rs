@@ -64,6 +64,13 @@ impl Connections {
         self.lock().list.iter().map(|(_, outbox)| outbox.bytes()).sum()
     }
 
+    /// The bytes that wait for the one of them that is furthest behind.
+    #[must_use]
+    pub fn longest_queue_bytes(&self) -> usize {
+        let open = self.lock();
+        open.list.iter().map(|(_, outbox)| outbox.bytes()).max().unwrap_or(0)
+    }
+
     /// Asks everybody to leave, once and one after the other, evenly over at most `window`; who comes from now on is
     /// asked at once. Who can move without a gap has `grace` for it, and `farewell` to take its leave; who is still here
     /// then is cut.

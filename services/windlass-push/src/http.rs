@@ -1,6 +1,7 @@
 //! The routes of the push service. Handlers are thin: they find out who asks for what, and leave the rest to the
 //! sessions and the view.
 
+mod admin;
 mod api;
 mod error;
 mod events;
@@ -9,6 +10,7 @@ mod streaming;
 mod tasks;
 mod websocket;
 
+pub use admin::admin_router;
 pub use websocket::accept_websocket;
 
 use std::sync::Arc;

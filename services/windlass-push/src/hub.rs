@@ -13,6 +13,7 @@ use slab::Slab;
 use windlass_task::Tenant;
 
 use crate::channel::{self, ChannelKey};
+use crate::figures::Busy;
 use crate::outbox::Outbox;
 use crate::publication::Publication;
 use crate::queue::{Class, Delivery, Put, Slot};
@@ -207,6 +208,27 @@ impl Hub {
             }
         }
         census
+    }
+
+    /// The channels with the most subscribers here, most first; at most `most`.
+    pub(crate) fn busiest(&self, most: usize) -> Vec<Busy> {
+        let mut all = Vec::new();
+        for shard in &self.shards {
+            let channels: Vec<Arc<Channel>> = lock(shard).values().cloned().collect();
+            let clients = channels
+                .iter()
+                .filter(|channel| !channel::is_internal(channel.key.name()));
+            all.extend(clients.map(|channel| (lock(&channel.subscribers).list.len(), channel.key.clone())));
+            // Cut shard by shard, so that the list does not grow with the channels.
+            all.sort_unstable_by(|one, other| other.0.cmp(&one.0).then_with(|| one.1.cmp(&other.1)));
+            all.truncate(most);
+        }
+        let busy = |(subscribers, key): (usize, ChannelKey)| Busy {
+            tenant: key.tenant().to_owned(),
+            channel: key.name().to_owned(),
+            subscribers,
+        };
+        all.into_iter().map(busy).collect()
     }
 
     /// How many channels have subscribers here.

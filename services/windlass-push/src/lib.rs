@@ -24,6 +24,7 @@ mod driver;
 pub mod emulation;
 pub mod events;
 mod few;
+mod figures;
 pub mod file;
 pub mod fossil;
 pub mod grant;
@@ -50,6 +51,6 @@ pub mod view;
 mod wheel;
 
 pub use config::{Config, Settings};
-pub use http::{accept_websocket, open_router, router};
+pub use http::{accept_websocket, admin_router, open_router, router};
 pub use push::Push;
 pub use view::View;

@@ -61,6 +61,7 @@ async fn serve(arguments: Arguments) -> anyhow::Result<()> {
     let push = Push::open(&file.push.unwrap_or_default(), &mut program, view)?;
     let app = program.authenticated(windlass_push::router(Arc::clone(&push)));
     let app = app.merge(windlass_push::open_router(Arc::clone(&push)));
+    program.administer(windlass_push::admin_router(Arc::clone(&push)));
     let shutdown = program.shutdown();
     let bound = program.bind().await?;
     let background = tokio::spawn(async move { push.run(shutdown).await });

@@ -2,7 +2,8 @@
 
 mod proxy;
 
-use std::sync::{Arc, Weak};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use prometheus_client::collector::Collector;
@@ -15,6 +16,7 @@ use prometheus_client::registry::Registry;
 
 use crate::codes::Disconnect;
 use crate::connections::Connections;
+use crate::figures::{Ended, Figures};
 use crate::hub::Fanout;
 use crate::limits::Closed;
 use crate::proxy::Kind;
@@ -40,6 +42,16 @@ pub enum Transport {
 }
 
 impl Transport {
+    /// All of them.
+    const ALL: [Self; 6] = [
+        Self::Centrifuge,
+        Self::HttpStream,
+        Self::Sse,
+        Self::Plain,
+        Self::Events,
+        Self::Poll,
+    ];
+
     /// The transport as the API names it.
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -86,6 +98,8 @@ struct Inner {
     recovered: Family<RecoveredLabel, Counter>,
     disconnects: Family<CodeLabel, Counter>,
     turned_away: Family<BoundLabel, Counter>,
+    /// The same, for who asks for all of them.
+    closed: Mutex<BTreeMap<u16, Ended>>,
     lag: Lag,
     proxies: proxy::Calls,
 }
@@ -228,7 +242,42 @@ impl Metrics {
         self.0.turned_away.get_or_create(&BoundLabel { bound }).inc();
     }
 
+    /// Adds what is counted here to `figures`.
+    pub(crate) fn describe(&self, figures: &mut Figures) {
+        let inner = &self.0;
+        for transport in Transport::ALL {
+            let label = transport.label();
+            if let Some(count) = inner.connections.get(&label).map(|gauge| gauge.get()) {
+                figures.connections.insert(label.transport.to_owned(), count);
+            }
+        }
+        let recoveries = |recovered| {
+            inner
+                .recovered
+                .get(&RecoveredLabel { recovered })
+                .map_or(0, |count| count.get())
+        };
+        figures.subscriptions = inner.subscriptions.get();
+        figures.publications = inner.publications.get();
+        figures.deliveries = inner.deliveries.get();
+        figures.conflated = inner.conflated.get();
+        figures.overflowed = inner.overflowed.get();
+        figures.recovered = recoveries("yes");
+        figures.unrecovered = recoveries("no");
+        figures
+            .closed
+            .clone_from(&inner.closed.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
     pub(crate) fn closed(&self, disconnect: &Disconnect) {
+        let (code, reason) = disconnect.parts();
+        let mut closed = self.0.closed.lock().unwrap_or_else(PoisonError::into_inner);
+        let entry = closed.entry(code).or_insert_with(|| Ended {
+            count: 0,
+            reason: reason.to_owned(),
+        });
+        entry.count += 1;
+        drop(closed);
         self.0
             .disconnects
             .get_or_create(&CodeLabel {

@@ -10,13 +10,14 @@ use windlass_serve::{Authenticator, Program, Shutdown};
 use crate::api::{Answer, ChannelInfo, NodeInfo, Question, glob};
 use crate::broker::bounded::Bounded;
 use crate::broker::memory::Network;
-use crate::broker::{Broker, NodeId, Receiver};
+use crate::broker::{self, Broker, NodeId, Receiver};
 use crate::channel::ChannelKey;
 use crate::clients::Clients;
 use crate::config::{self, Config, Settings};
 use crate::connections::Connections;
 use crate::control::Control;
 use crate::emulation::Sessions;
+use crate::figures::{BUSIEST, Figures};
 use crate::hub::Hub;
 use crate::interest::{Bringer, Interest};
 use crate::limits::{Closed, Gate, Ticket};
@@ -56,6 +57,7 @@ struct Inbox {
     hub: Arc<Hub>,
     sessions: Arc<Sessions>,
     clients: Arc<Clients>,
+    connections: Arc<Connections>,
     metrics: Metrics,
     node: NodeId,
     started: Instant,
@@ -110,6 +112,10 @@ impl Inbox {
                     ..Answer::default()
                 }
             }
+            Question::Figures => Answer {
+                figures: Some(Box::new(self.figures())),
+                ..Answer::default()
+            },
             Question::Info { tenant } => {
                 let desks = self.clients.of(tenant, None);
                 Answer {
@@ -127,6 +133,23 @@ impl Inbox {
                 }
             }
         }
+    }
+
+    /// All of what this node is doing.
+    fn figures(&self) -> Figures {
+        let mut figures = Figures {
+            node: self.node.to_string(),
+            version: NodeInfo::version(),
+            uptime_seconds: self.started.elapsed().as_secs(),
+            users: self.clients.all_users(),
+            channels: self.hub.channels(),
+            busiest: self.hub.busiest(BUSIEST),
+            queue_bytes: self.connections.queue_bytes(),
+            longest_queue_bytes: self.connections.longest_queue_bytes(),
+            ..Figures::default()
+        };
+        self.metrics.describe(&mut figures);
+        figures
     }
 
     /// Commands that another node took for a session of this one.
@@ -150,11 +173,13 @@ impl Push {
         let metrics = Metrics::default();
         let sessions = Arc::new(Sessions::default());
         let clients = Arc::new(Clients::default());
+        let connections = Arc::new(Connections::default());
         let node = NodeId::random();
         let inbox = Arc::new(Inbox {
             hub: Arc::clone(&hub),
             sessions: Arc::clone(&sessions),
             clients: Arc::clone(&clients),
+            connections: Arc::clone(&connections),
             metrics: metrics.clone(),
             node,
             started: Instant::now(),
@@ -167,7 +192,7 @@ impl Push {
             hub,
             interest,
             broker: Box::new(Bounded::new(broker)),
-            connections: Arc::default(),
+            connections,
             wheel: Wheel::new(),
             sessions,
             clients,
@@ -248,6 +273,21 @@ impl Push {
     #[must_use]
     pub fn queue_bytes(&self) -> usize {
         self.connections.queue_bytes()
+    }
+
+    /// What every node answers to a question; one that does not answer in time, or does not understand, says nothing.
+    pub(crate) async fn ask(&self, question: &Question) -> Result<Vec<Answer>, broker::Error> {
+        let question = serde_json::to_vec(question).expect("a question has only texts for keys");
+        let answers = self.broker.survey(question.into()).await?;
+        let understood = |answer: &Bytes| serde_json::from_slice(answer).ok();
+        Ok(answers.iter().filter_map(understood).collect())
+    }
+
+    /// What every node is doing.
+    pub(crate) async fn figures(&self) -> Result<Vec<Figures>, broker::Error> {
+        let answers = self.ask(&Question::Figures).await?;
+        let figures = answers.into_iter().filter_map(|answer| answer.figures);
+        Ok(figures.map(|figures| *figures).collect())
     }
 
     pub(crate) fn settings(&self) -> &Arc<Settings> {

@@ -45,7 +45,7 @@ pub struct Flags {
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080", value_parser = parse_listen)]
     pub listen: SocketAddr,
 
-    /// Serve /metrics, /healthz and /readyz here instead of on --listen
+    /// Serve /metrics, /healthz, /readyz and /admin here instead of on --listen; for those who run it only
     #[arg(long, value_name = "ADDR", value_parser = parse_listen)]
     pub admin_listen: Option<SocketAddr>,
 
@@ -112,6 +112,8 @@ pub struct Program {
     shutdown: Shutdown,
     readiness: Readiness,
     tracker: Tracker,
+    /// Routes for those who run the program.
+    admin: Router,
 }
 
 /// A program with its ports.
@@ -158,12 +160,19 @@ impl Program {
             shutdown,
             readiness,
             tracker: Tracker::new(),
+            admin: Router::new(),
         })
     }
 
     /// Where the parts register their metrics; the prefix `windlass_` is added.
     pub fn registry(&mut self) -> &mut Registry {
         &mut self.registry
+    }
+
+    /// Adds routes for those who run the program: on `--admin-listen`. Without one they stand beside the others where
+    /// only this machine reaches them, and nowhere elsewhere, for they ask for no token.
+    pub fn administer(&mut self, routes: Router) {
+        self.admin = std::mem::take(&mut self.admin).merge(routes);
     }
 
     /// The signal to go down.
@@ -249,8 +258,12 @@ impl Bound {
         let shutdown = program.shutdown.clone();
         let probes = admin::router(program.registry, program.readiness);
         let (app, admin) = match admin {
-            Some(admin) => (app, Some((admin, finish(probes, &program.guard, &program.metrics)))),
-            None => (app.merge(probes), None),
+            Some(admin) => {
+                let routes = probes.merge(program.admin);
+                (app, Some((admin, finish(routes, &program.guard, &program.metrics))))
+            }
+            None if program.authenticator.demands_token() => (app.merge(probes), None),
+            None => (app.merge(probes).merge(program.admin), None),
         };
         let app = finish(app, &program.guard, &program.metrics);
         let options = Options {
@@ -261,7 +274,7 @@ impl Bound {
         // The admin listener answers until the main one has drained: /readyz is what tells that it does.
         let drained = Shutdown::new();
         let admin = admin.map(|(listener, router)| {
-            // Probes and scrapers of the same machine or cluster; what they see is no secret.
+            // Probes, scrapers and those who run it, of the same machine or cluster.
             let options = Options {
                 drain_deadline: ADMIN_DEADLINE,
                 tls: None,

@@ -98,6 +98,7 @@ async fn serve(arguments: Arguments) -> Result<(), Error> {
     let app = api
         .merge(windlass_push::open_router(Arc::clone(&push)))
         .merge(page::router());
+    program.administer(windlass_push::admin_router(Arc::clone(&push)));
     let shutdown = program.shutdown();
     let bound = program.bind().await?;
     let uploading = Arc::clone(&upload);

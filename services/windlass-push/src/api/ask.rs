@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use windlass_task::Tenant;
 
-use super::{Api, Error, request, understood};
+use super::{Api, Error, request};
+use crate::figures::Figures;
 
 /// The version that is told.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -20,6 +21,8 @@ pub(crate) enum Question {
     Connections { tenant: Tenant, user: String },
     /// How it is.
     Info { tenant: Tenant },
+    /// How all of it is, for whoever runs it.
+    Figures,
 }
 
 /// What one node answers.
@@ -29,6 +32,7 @@ pub(crate) struct Answer {
     pub(crate) channels: BTreeMap<String, ChannelInfo>,
     pub(crate) connections: BTreeMap<String, ConnectionInfo>,
     pub(crate) node: Option<NodeInfo>,
+    pub(crate) figures: Option<Box<Figures>>,
 }
 
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -128,8 +132,6 @@ impl Api {
     }
 
     async fn ask(&self, question: &Question) -> Result<Vec<Answer>, Error> {
-        let question = serde_json::to_vec(question).map_err(|_| Error::Malformed)?;
-        let answers = self.push.broker().survey(question.into()).await?;
-        Ok(answers.iter().filter_map(|answer| understood(answer)).collect())
+        Ok(self.push.ask(question).await?)
     }
 }

@@ -112,7 +112,7 @@ fn by_section(option: &str) -> Fate {
         }
         "webtransport" => Fate::Instead("WebTransport is not spoken; use /connection/websocket"),
         "consumers" => Fate::Instead("nothing is consumed from queues; publish by /api"),
-        "admin" => Fate::Instead("/metrics on --admin-listen has the figures"),
+        "admin" => Fate::Instead("/admin/push on --admin-listen is the page"),
         "swagger" | "debug" | "dev" => Fate::Instead("there is no such page"),
         "opentelemetry" | "graphite" => Fate::Instead("/metrics has the figures"),
         "shutdown" => Fate::Instead("push.drain says how clients are asked to leave"),

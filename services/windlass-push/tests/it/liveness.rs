@@ -52,6 +52,7 @@ async fn a_known_subprotocol_is_taken_and_others_are_not_named() {
 #[tokio::test]
 async fn a_client_that_answers_pings_stays_and_one_that_does_not_goes() {
     let server = Server::with(|plan| {
+        plan.settings.rhythm.adapts = false;
         plan.settings.rhythm.interval = Duration::from_millis(100);
         plan.settings.rhythm.read_deadline = Duration::from_millis(600);
     })

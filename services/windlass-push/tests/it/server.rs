@@ -63,6 +63,7 @@ impl Server {
         let push = Push::new(plan.settings, authenticator.clone(), view);
         let router = authenticator.layer(windlass_push::router(Arc::clone(&push)), Metrics::default());
         let router = router.merge(windlass_push::open_router(Arc::clone(&push)));
+        let router = router.merge(windlass_push::admin_router(Arc::clone(&push)));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (shutdown, tracker) = (Shutdown::new(), Tracker::new());
