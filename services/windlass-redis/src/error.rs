@@ -8,6 +8,9 @@ pub enum Error {
     /// There is no primary to send it to. Nothing was done.
     #[error("redis is away")]
     Reach,
+    /// The server cannot be connected to, or is no primary. Nothing was sent.
+    #[error("cannot connect to redis")]
+    Connect(#[source] RedisError),
     /// The server refused it. Nothing was done: every script checks before it writes.
     #[error("redis refused the command")]
     Refuse(#[source] RedisError),
@@ -33,7 +36,7 @@ impl Error {
     pub fn is_unknown(&self) -> bool {
         match self {
             Self::Await(_) | Self::Confirm { .. } | Self::Read => true,
-            Self::Reach | Self::Refuse(_) => false,
+            Self::Reach | Self::Connect(_) | Self::Refuse(_) => false,
         }
     }
 

@@ -98,7 +98,7 @@ async fn keep(making: Making, shown: watch::Sender<Option<Session>>, made: Arc<A
                 // Said once, and then now and again: it may last for hours.
                 if failures.is_multiple_of(32) {
                     let error: &dyn std::error::Error = &error;
-                    tracing::warn!(purpose = making.purpose, error, "cannot connect to redis");
+                    tracing::warn!(purpose = making.purpose, error, "redis is away");
                 }
                 failures = failures.saturating_add(1);
             }
@@ -110,7 +110,7 @@ async fn keep(making: Making, shown: watch::Sender<Option<Session>>, made: Arc<A
 async fn make(making: &Making) -> Result<Session, Error> {
     let session = Session::connect(&making.client, making.answer_within, making.receiver.clone())
         .await
-        .map_err(Error::Refuse)?;
+        .map_err(Error::Connect)?;
     if let Some(prepare) = &making.prepare {
         prepare.prepare(&session).await?;
     }

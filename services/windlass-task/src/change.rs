@@ -211,13 +211,15 @@ pub fn decide(
 }
 
 fn meet(current: Option<&Entry>, expected: &Expected, generation: Generation) -> Result<(), Denial> {
+    // First of all: in a new generation, what is there or not says nothing of what was.
+    if matches!(expected, Expected::Holder { token, .. } if token.generation != generation) {
+        return Err(Refusal::Generation.into());
+    }
     match (expected, current) {
         (Expected::Absent, None) | (Expected::Present, Some(_)) => Ok(()),
         (Expected::Present, None) => Err(Refusal::Absent.into()),
         (Expected::Holder { token, received }, Some(Entry::Live(record))) => {
-            if token.generation != generation {
-                Err(Refusal::Generation.into())
-            } else if record.token == *token && record.received == *received {
+            if record.token == *token && record.received == *received {
                 Ok(())
             } else {
                 Err(Denial::Conflict)

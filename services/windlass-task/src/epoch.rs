@@ -71,7 +71,8 @@ impl Generation {
     }
 }
 
-/// A random 128-bit name of one holder of the right to write; no two holders share one.
+/// A random 128-bit name of one holder of the right to write; no two holders share one. Its first half names the
+/// process.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct HolderId(u128);
 
@@ -80,6 +81,19 @@ impl HolderId {
     #[must_use]
     pub fn random() -> Self {
         Self(uuid::Uuid::from_bytes(random_bytes()).as_u128())
+    }
+
+    /// Another name of the same process, for a holder that takes from one of its own.
+    #[must_use]
+    pub fn sibling(self) -> Self {
+        let own = u128::from(u64::from_ne_bytes(random_bytes()));
+        Self(self.0 >> 64 << 64 | own)
+    }
+
+    /// The process whose holder it is.
+    #[must_use]
+    pub const fn process(self) -> ProcessId {
+        ProcessId((self.0 >> 64) as u64)
     }
 
     /// The name with this value, for tests and back ends that read it from their own encoding.
@@ -111,6 +125,31 @@ impl<'de> Deserialize<'de> for HolderId {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
         u128::from_str_radix(&text, 16)
+            .map(Self)
+            .map_err(serde::de::Error::custom)
+    }
+}
+
+/// A process that holds tasks, by the first half of its holders' names; another after each start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ProcessId(u64);
+
+impl fmt::Display for ProcessId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+impl Serialize for ProcessId {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for ProcessId {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+        u64::from_str_radix(&text, 16)
             .map(Self)
             .map_err(serde::de::Error::custom)
     }

@@ -337,6 +337,9 @@ pub enum Error {
     /// Others commit to the same task faster than it can be read and written.
     #[error("too many commits to one task at once")]
     CommitAmongOthers,
+    /// The process has no lease now: another may have taken its tasks.
+    #[error("this process has no lease to write")]
+    KeepLease,
     /// Partitions of the outbox went to another process, or came from one: what is in hand is read again.
     #[error("the outbox is divided anew")]
     MoveOutbox,

@@ -99,6 +99,7 @@ pub fn open(places: Places<'_>, config: &Config, program: &mut Program) -> Resul
         catalogue: Arc::clone(&records.catalogue),
         quotas: Arc::clone(&records.quotas),
         feed: records.feed.clone(),
+        peers: Arc::clone(&records.peers),
         storage,
         shutdown: program.shutdown(),
         tracker: program.tracker(),

@@ -2,10 +2,12 @@
 //!
 //! A new request asks the present holder to let go; the holder stops reading its body, makes what it has durable and
 //! releases. One that has not released within [`PATIENCE`] is overruled: its token is replaced by a commit, and
-//! whatever it does later is refused by the store and lands in a file of its own. [`Holders`] is the lock of one process;
-//! across pods a lease in the store takes its place.
+//! whatever it does later is refused by the store and lands in a file of its own. [`Holders`] is the lock of one process.
+//! Between processes the record's token says whose task it is; that process is asked ([`Peers`](windlass_task::Peers)),
+//! and judges by its own holder whether it lets go.
 
 mod contention;
+mod host;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -196,7 +198,7 @@ impl Hold {
             return None;
         }
         let holder = if self.forced {
-            HolderId::random()
+            self.inner.process.sibling()
         } else {
             self.inner.process
         };
@@ -233,6 +235,11 @@ impl Hold {
                 Ok(None) | Err(_) => Release::TakenOver,
             }
         }
+    }
+
+    /// Whether another process may be writing to the task.
+    pub(crate) fn is_elsewhere(&self, present: &Token) -> bool {
+        present.holder.process() != self.inner.process.process()
     }
 
     /// Whether it was taken from a holder that had not released.

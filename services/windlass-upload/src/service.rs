@@ -7,10 +7,11 @@ use prometheus_client::registry::Registry;
 use tokio::time::Instant;
 use tracing::Instrument as _;
 use windlass_serve::{Caller, Shutdown, Tracker, step, trace};
+use windlass_task::peers::Answer;
 use windlass_task::quota::Quotas;
 use windlass_task::{
-    Alias, Catalogue, Commit, Entry, Feed, Outbox, Outcome, Principal, Record, Right, TaskId, TaskKey, TaskStore,
-    Tenant, Token,
+    Alias, Catalogue, Commit, Entry, Expected, Feed, Finish, Outbox, Outcome, Peers, Principal, Record, Right, TaskId,
+    TaskKey, TaskStore, Tenant, Token, store,
 };
 
 use crate::config::{self, Config, Validated};
@@ -82,6 +83,8 @@ pub struct Parts {
     pub quotas: Arc<dyn Quotas>,
     /// The latest values of this process's commits.
     pub feed: Feed,
+    /// The other processes that may write to the same tasks.
+    pub peers: Arc<dyn Peers>,
     /// The bytes.
     pub storage: Arc<dyn Storage>,
     /// The signal to go down.
@@ -122,6 +125,7 @@ impl Upload {
             TakeOver::new(settings, making, store, storage, metrics.clone())
         });
         let tenants = Tenants::new(config.tenants.clone(), Arc::clone(&parts.quotas), metrics.clone());
+        parts.peers.serve(holders.process(), Arc::new(holders.clone()));
         Ok(Arc::new(Self {
             tenants: Arc::new(tenants),
             config: validated,
@@ -151,6 +155,7 @@ impl Upload {
     /// Gives back what this process has in hand of what pods share. Nothing runs any more.
     pub async fn close(&self) {
         self.parts.outbox.close().await;
+        self.parts.peers.close().await;
     }
 
     /// The largest upload that this caller may make, bytes.
@@ -287,7 +292,10 @@ impl Upload {
             return Ok((None, record));
         }
         match free {
-            Some(hold) => Ok((Some(hold), record)),
+            Some(hold) => {
+                let record = self.reach_elsewhere(&hold, record, principal, target).await?;
+                Ok((Some(hold), record))
+            }
             None => {
                 let (hold, record) = self.take_over(&key, principal, target).await?;
                 Ok((Some(hold), record))
@@ -321,9 +329,51 @@ impl Upload {
         let record = if hold.is_forced() {
             self.fence(&hold, record).await?
         } else {
-            record
+            self.reach_elsewhere(&hold, record, principal, target).await?
         };
         Ok((hold, record))
+    }
+
+    /// The record once no other process writes to it: the one whose token it has is asked to let go. One that is gone
+    /// or does not answer is fenced, and nothing of it counts from here on.
+    async fn reach_elsewhere(
+        self: &Arc<Self>,
+        hold: &Hold,
+        record: Record,
+        principal: &Principal,
+        target: &Target,
+    ) -> Result<Record, Error> {
+        let is_open = matches!(record.finish, Finish::Open | Finish::VerdictPending);
+        if !is_open || !hold.is_elsewhere(&record.token) {
+            return Ok(record);
+        }
+        let asked = Instant::now();
+        let answer = patiently!(self, self.parts.peers.ask(record.token.holder, &record.key))?;
+        let outcome = match &answer {
+            Answer::Idle => None,
+            Answer::Released { .. } => Some("released"),
+            Answer::Kept { .. } => Some("contended"),
+            Answer::Gone => Some("gone"),
+            Answer::Silent => Some("forced"),
+        };
+        if let Some(outcome) = outcome {
+            self.metrics.taken_over(outcome, asked.elapsed().as_secs_f64());
+        }
+        let (key, fenced) = match answer {
+            Answer::Idle => (record.key, false),
+            Answer::Released { takeovers } => {
+                self.holders.inherit(&record.key, &takeovers);
+                (record.key, false)
+            }
+            Answer::Kept { retry_after } => return Err(Error::HoldUpload { retry_after }),
+            Answer::Gone | Answer::Silent => (record.key, true),
+        };
+        let record = self.authorise(self.load(&key).await?, principal, target)?;
+        if fenced {
+            self.fence(hold, record).await
+        } else {
+            Ok(record)
+        }
     }
 
     /// Puts the hold's token into the record where another holder's is, so that nothing of that holder counts from
@@ -348,8 +398,16 @@ impl Upload {
     pub(crate) async fn commit(&self, mut commit: Commit) -> Result<Outcome, Error> {
         let span = step!("commit", task = %commit.key.id);
         commit.traceparent = commit.traceparent.or_else(trace::traceparent);
-        let committing = async { patiently!(self, self.store().commit(commit.clone())) };
+        let committing = async { patiently!(self, self.try_commit(commit.clone())) };
         committing.instrument(span).await
+    }
+
+    /// A process that cannot renew its lease may have been taken for dead: it acknowledges nothing until it can again.
+    async fn try_commit(&self, commit: Commit) -> Result<Outcome, store::Error> {
+        if matches!(commit.expected, Expected::Holder { .. }) && !self.parts.peers.may_write() {
+            return Err(store::Error::KeepLease);
+        }
+        self.store().commit(commit).await
     }
 
     /// The token of a new task's first writer.

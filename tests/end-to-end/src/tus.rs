@@ -56,6 +56,15 @@ impl Client {
         }
     }
 
+    /// The same client at another server, with the same ledger.
+    #[must_use]
+    pub fn at(&self, server: &Server) -> Self {
+        Self {
+            address: server.address(),
+            ..self.clone()
+        }
+    }
+
     /// The same client with a token.
     #[must_use]
     pub fn with_token(&self, token: &str) -> Self {

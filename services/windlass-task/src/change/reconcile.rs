@@ -48,6 +48,8 @@ impl Draft {
         record.multipart = None;
         // Revisions may have been forgotten too: watchers must not take a new one for an older one.
         record.stream_epoch.0 = now.0.max(record.stream_epoch.0 + 1);
+        // A generation is a time in milliseconds, greater than any number of commits: no watcher has seen as much.
+        record.revision = record.revision.max(new.generation.0);
         record.created = stored.created.unwrap_or(record.created);
         if record.status.is_final() {
             return Ok(());

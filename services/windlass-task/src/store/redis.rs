@@ -12,6 +12,7 @@ mod entry;
 mod keys;
 mod leases;
 mod outbox;
+mod peers;
 mod quota;
 mod scripts;
 mod updates;
@@ -25,12 +26,14 @@ use windlass_redis::{Call, Client, ConfigureError, Prepare, Session, Settings, V
 
 use self::delivery::Delivery;
 use self::entry::Reading;
+use self::peers::Peering;
 use self::updates::Updates;
 use super::{Commit, Entry, Error, Outcome, TaskStore};
 use crate::change::{Change, Decision, Denial, decide};
 use crate::epoch::{Generation, random_bytes};
-use crate::feed::{Feed, TaskUpdate};
+use crate::feed::{Feed, Standing, TaskUpdate};
 use crate::id::{Alias, TaskId, TaskKey, Tenant};
+use crate::status::Status;
 use crate::time::UnixMillis;
 
 /// How long a commit may go on after its first reply was lost, until its outcome is called unknown: a reconnect and a
@@ -62,6 +65,7 @@ struct Inner {
     client: Client,
     updates: Updates,
     delivery: Arc<Delivery>,
+    peering: Peering,
     clock: Clock,
 }
 
@@ -92,6 +96,7 @@ impl RedisStore {
         let updates = Updates::start(client.clone(), &delivery);
         Ok(Self {
             inner: Arc::new(Inner {
+                peering: Peering::new(client.clone()),
                 client,
                 updates,
                 delivery,
@@ -155,6 +160,7 @@ impl RedisStore {
             Some(update) => serde_json::to_string(update).map_err(unencodable)?,
             None => String::new(),
         };
+        let (release, withdrawal) = self.withdrawal(reading, decision).unwrap_or_default();
         let fields = entry::fields(&decision.entry).map_err(|_| windlass_redis::Error::Read)?;
         let due = decision.entry.due().map_or_else(String::new, |due| due.0.to_string());
         let mut call = scripts::COMMIT
@@ -166,6 +172,8 @@ impl RedisStore {
             .arg(keys::member(key))
             .arg(keys::update(key))
             .arg(update)
+            .arg(release)
+            .arg(withdrawal)
             .arg(fields.len())
             .arg(fields);
         for event in &decision.events {
@@ -174,6 +182,18 @@ impl RedisStore {
         let value = self.inner.client.write(call).await?;
         let answer: String = from_redis_value(value).map_err(|_| windlass_redis::Error::Read)?;
         Ok(answer == "made")
+    }
+
+    /// What the task's holder in another process is told when its owner wants no more bytes.
+    fn withdrawal(&self, reading: &Reading, decision: &Decision) -> Option<(String, String)> {
+        let update = decision.update.as_ref()?;
+        match (update.standing, &reading.entry) {
+            (Standing::Live(Status::Paused) | Standing::Gone(_), Some(Entry::Live(record))) => {
+                let holder = record.token.holder;
+                self.inner.peering.withdrawal(holder, &record.key, update.revision)
+            }
+            _ => None,
+        }
     }
 
     /// What comes of a commit that was made and whose reply was lost: it must be as durable as any.

@@ -9,6 +9,7 @@ use super::{EmbeddedStore, RedisStore, TaskStore};
 use crate::catalogue::Catalogue;
 use crate::feed::{Feed, Follow};
 use crate::outbox::Outbox;
+use crate::peers::{Alone, Peers};
 use crate::quota::{LocalQuotas, Quotas};
 
 /// The `store` section of a configuration file. Empty: the embedded store, in one process.
@@ -44,24 +45,32 @@ pub struct Records {
     pub feed: Feed,
     /// Who sees that the feed tells of what other processes commit.
     pub follow: Arc<dyn Follow>,
+    /// The other processes that may write to the tasks.
+    pub peers: Arc<dyn Peers>,
 }
 
 impl From<EmbeddedStore> for Records {
     fn from(store: EmbeddedStore) -> Self {
         let feed = store.feed().clone();
-        Self::of(store, Arc::new(LocalQuotas::default()), feed)
+        let beside = (Arc::new(LocalQuotas::default()) as _, Arc::new(Alone) as _);
+        Self::of(store, beside, feed)
     }
 }
 
 impl From<RedisStore> for Records {
     fn from(store: RedisStore) -> Self {
-        let (feed, quotas) = (store.feed().clone(), Arc::new(store.clone()));
-        Self::of(store, quotas, feed)
+        let feed = store.feed().clone();
+        let beside = (Arc::new(store.clone()) as _, Arc::new(store.clone()) as _);
+        Self::of(store, beside, feed)
     }
 }
 
 impl Records {
-    fn of(store: impl TaskStore + Outbox + Catalogue + Follow, quotas: Arc<dyn Quotas>, feed: Feed) -> Self {
+    fn of(
+        store: impl TaskStore + Outbox + Catalogue + Follow,
+        (quotas, peers): (Arc<dyn Quotas>, Arc<dyn Peers>),
+        feed: Feed,
+    ) -> Self {
         let shared = Arc::new(store);
         Self {
             store: shared.clone(),
@@ -70,6 +79,7 @@ impl Records {
             quotas,
             feed,
             follow: shared,
+            peers,
         }
     }
 }

@@ -15,6 +15,8 @@ const WINDOW: Duration = Duration::from_secs(10);
 const MOVING: Duration = Duration::from_secs(1);
 /// The takeovers within [`WINDOW`] that are granted.
 const GRANTED: usize = 3;
+/// Two notes of a takeover that are closer than this are of the same one.
+const SAME: Duration = Duration::from_millis(50);
 /// The longest time for which an asker is sent away.
 const AWAY_MAX: Duration = Duration::from_secs(30);
 
@@ -50,6 +52,26 @@ impl Contention {
         Err(away)
     }
 
+    /// How long ago the granted takeovers were.
+    pub(super) fn takeovers(&self, now: Instant) -> Vec<Duration> {
+        let ago = |granted: &Instant| now.saturating_duration_since(*granted);
+        self.granted.iter().map(ago).collect()
+    }
+
+    /// Adds takeovers that somebody else granted so long ago, unless they are known.
+    pub(super) fn inherit(&mut self, now: Instant, takeovers: &[Duration]) {
+        // What came back from where it had gone is known; the way took some milliseconds.
+        let is_known = |at: &Instant| {
+            let apart = |known: &Instant| known.max(at).saturating_duration_since(*known.min(at));
+            self.granted.iter().any(|known| apart(known) < SAME)
+        };
+        let new = takeovers.iter().filter_map(|ago| now.checked_sub(*ago));
+        let new: Vec<Instant> = new.filter(|at| !is_known(at)).collect();
+        self.granted.extend(new);
+        self.granted.make_contiguous().sort_unstable();
+        self.last = Some(now);
+    }
+
     /// Whether nothing that happened matters any more.
     pub(super) fn is_over(&self, now: Instant) -> bool {
         self.last
@@ -78,6 +100,20 @@ mod tests {
             Ok(()),
             "the first has left the window"
         );
+    }
+
+    #[test]
+    fn takeovers_that_another_process_granted_count_and_count_once() {
+        let begin = Instant::now();
+        let at = |seconds: u64| begin + Duration::from_secs(seconds);
+        let (mut here, mut there) = (Contention::default(), Contention::default());
+        assert_eq!(here.judge(at(1), Some(at(1))), Ok(()));
+        there.inherit(at(1), &here.takeovers(at(1)));
+        assert_eq!(there.judge(at(2), Some(at(2))), Ok(()));
+        here.inherit(at(2), &there.takeovers(at(2)));
+        assert_eq!(here.takeovers(at(2)).len(), 2);
+        assert_eq!(here.judge(at(3), Some(at(3))), Ok(()));
+        assert_eq!(here.judge(at(4), Some(at(4))), Err(Duration::from_secs(1)));
     }
 
     #[test]

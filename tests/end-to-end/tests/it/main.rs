@@ -19,6 +19,7 @@ mod lifecycle;
 mod limits;
 mod links;
 mod paths;
+mod redis;
 mod storm;
 mod takeover;
 mod tenants;

@@ -1,5 +1,6 @@
 //! The names of keys. What a script touches together shares the partition in braces, so that it is in one hash slot.
 
+use crate::epoch::ProcessId;
 use crate::id::{Alias, Owner, Partition, TaskKey, Tenant};
 
 /// How many partitions there are, fixed at installation.
@@ -54,6 +55,16 @@ pub(super) fn partition_of_outbox(channel: &str) -> Option<Partition> {
 /// Hash: what each group has acknowledged, and the worker epoch.
 pub(super) fn groups(partition: Partition) -> String {
     format!("upload:groups:{{{}}}", partition.0)
+}
+
+/// String with an expiry: a process that may hold tasks lives.
+pub(super) fn holder(process: ProcessId) -> String {
+    format!("upload:holder:{process}")
+}
+
+/// Channel: what other processes say to one.
+pub(super) fn release(process: ProcessId) -> String {
+    format!("upload:release:{process}")
 }
 
 /// String with an expiry: who delivers the partition's events.

@@ -42,7 +42,7 @@ return {time[1], time[2], generation, task[1], task[2], task[3], task[4]}
 /// can tell whether its own was made.
 ///
 /// KEYS generation, task, outbox, expiry; ARGV generation, revision or '', commit id (16 characters), due or '', member,
-/// channel, latest value or '', the number of fields and values, these, the events.
+/// channel, latest value or '', holder's channel or '', what it is told, the number of fields and values, these, the events.
 pub(super) static COMMIT: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         "
@@ -50,18 +50,19 @@ if redis.call('HGET', KEYS[1], 'generation') ~= ARGV[1] then return 'generation'
 local known = redis.call('HMGET', KEYS[2], 'revision', 'commits')
 if (known[1] or '') ~= ARGV[2] then return 'revision' end
 local commits = ARGV[3] .. string.sub(known[2] or '', 1, 48)
-local count = tonumber(ARGV[8])
-redis.call('HSET', KEYS[2], 'commits', commits, unpack(ARGV, 9, 8 + count))
+local count = tonumber(ARGV[10])
+redis.call('HSET', KEYS[2], 'commits', commits, unpack(ARGV, 11, 10 + count))
 if ARGV[4] == '' then
     redis.call('ZREM', KEYS[4], ARGV[5])
 else
     redis.call('ZADD', KEYS[4], ARGV[4], ARGV[5])
 end
-for index = 9 + count, #ARGV do
+for index = 11 + count, #ARGV do
     redis.call('XADD', KEYS[3], '*', 'event', ARGV[index])
 end
-if #ARGV > 8 + count then redis.call('PUBLISH', KEYS[3], '') end
+if #ARGV > 10 + count then redis.call('PUBLISH', KEYS[3], '') end
 if ARGV[7] ~= '' then redis.call('PUBLISH', ARGV[6], ARGV[7]) end
+if ARGV[8] ~= '' then redis.call('PUBLISH', ARGV[8], ARGV[9]) end
 return 'made'
 ",
     )
