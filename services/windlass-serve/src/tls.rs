@@ -30,6 +30,15 @@ use certificate::{Current, Pair};
 const HTTP1: &[u8] = b"http/1.1";
 const HTTP2: &[u8] = b"h2";
 
+/// Makes ring the one TLS provider of the process. Called by whoever makes a client, for a second call changes nothing; with
+/// none, or with two to choose from, rustls panics at the first connection.
+pub fn install_provider() {
+    if rustls::crypto::CryptoProvider::get_default().is_none() {
+        // Lost to another thread, it is installed all the same.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+    }
+}
+
 /// The `listener.tls` section of a configuration file.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

@@ -231,10 +231,7 @@ struct Collector {
 
 impl Collector {
     fn new() -> Result<Self, String> {
-        if rustls::crypto::CryptoProvider::get_default().is_none() {
-            // Lost to another thread, it is installed all the same: there is one provider in the workspace.
-            let _ = rustls::crypto::ring::default_provider().install_default();
-        }
+        crate::tls::install_provider();
         let client = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .timeout(opentelemetry_otlp::OTEL_EXPORTER_OTLP_TIMEOUT_DEFAULT)

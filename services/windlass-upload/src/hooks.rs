@@ -121,10 +121,7 @@ pub(crate) struct Hooks {
 impl Hooks {
     pub(crate) fn new(settings: &Settings, metrics: Metrics) -> Result<Self, settings::Error> {
         let forwarded = settings.validate()?;
-        if rustls::crypto::CryptoProvider::get_default().is_none() {
-            // Lost to another thread, it is installed all the same: there is one provider in the workspace.
-            let _ = rustls::crypto::ring::default_provider().install_default();
-        }
+        windlass_serve::tls::install_provider();
         let mut client = reqwest::Client::builder();
         if let Some(path) = &settings.ca_file {
             let pem = std::fs::read(path).map_err(|source| settings::Error::ReadCertificates {

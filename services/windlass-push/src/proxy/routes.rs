@@ -321,7 +321,7 @@ impl Workshop {
             return Ok(client.clone());
         }
         // The one provider of the process; that somebody has set it before is as good.
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        windlass_serve::tls::install_provider();
         let mut builder = Client::builder()
             // A redirected POST would go to a place that nobody configured, and proxies of the environment as well.
             .redirect(reqwest::redirect::Policy::none())

@@ -30,7 +30,7 @@ impl Place {
             JwksPlace::Url { url, ca_file } => {
                 let url = Url::parse(url).expect("the settings hold a URL that was parsed before");
                 // The one provider of the process; that somebody has set it before is as good.
-                let _ = rustls::crypto::ring::default_provider().install_default();
+                crate::tls::install_provider();
                 // A redirect could lead from https to http, or into the cluster.
                 let mut builder = Client::builder()
                     .redirect(reqwest::redirect::Policy::none())

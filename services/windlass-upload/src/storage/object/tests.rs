@@ -18,7 +18,7 @@ fn s3(endpoint: &str, addressing: Addressing) -> S3 {
 }
 
 fn s3_as(endpoint: &str, addressing: Addressing, key: &str, secret: &str) -> S3 {
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    windlass_serve::tls::install_provider();
     let credential = AwsCredential {
         key_id: key.to_owned(),
         secret_key: secret.to_owned(),

@@ -23,6 +23,7 @@ const IDLE_FOR: Duration = Duration::from_secs(15);
 pub(in crate::storage::object) fn client(
     trusted: Vec<reqwest::Certificate>,
 ) -> Result<reqwest::Client, reqwest::Error> {
+    windlass_serve::tls::install_provider();
     let mut builder = reqwest::Client::builder()
         .redirect(reqwest::redirect::Policy::none())
         .connect_timeout(CONNECT_WITHIN)
