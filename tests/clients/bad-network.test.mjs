@@ -2,16 +2,15 @@
 // the upload completes, is created once, and no offset that a client was shown is ever taken back.
 
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { dirname } from 'node:path';
 import { test } from 'node:test';
 import { KIB, MIB, randomFile } from './support/files.mjs';
 import { downloadedSha256, request } from './support/http.mjs';
+import { put } from './support/put.mjs';
 import { startPython } from './support/python.mjs';
 import { startServer } from './support/server.mjs';
 import { startProxy } from './support/toxiproxy.mjs';
-import { RETRY_DELAYS, startUpload } from './support/tus.mjs';
-import { deferred, within } from './support/wait.mjs';
+import { RETRY_DELAYS, assertOnce, startUpload, watched } from './support/tus.mjs';
+import { within } from './support/wait.mjs';
 
 /** Milliseconds; some lines are slow on purpose. */
 const LONG = 120_000;
@@ -55,7 +54,7 @@ for (const [line, toxics] of Object.entries(LINES)) {
 
   test(`windlass put completes through ${line}`, async (t) => {
     const { server, proxy, file } = await behind(t, toxics);
-    const { code, out, err } = await put(t, file, proxy);
+    const { code, out, err } = await put(t, file, proxy.origin);
     assert.equal(code, 0, err);
     const { location } = JSON.parse(out);
     assert.equal(await downloadedSha256(atServer(server, new URL(location, server.origin).href)), file.sha256);
@@ -88,24 +87,6 @@ async function behind(t, toxics) {
   return { server, proxy, file };
 }
 
-/** Options that note each offset that the SDK is shown. */
-function watched() {
-  const shown = [];
-  return { shown, onAfterResponse: (_, answer) => note(shown, answer.getHeader('Upload-Offset')) };
-}
-
-function note(shown, text) {
-  if (text !== undefined) shown.push(Number(text));
-}
-
-/** Created once, or again only before anybody knew its URL; offsets only grow. */
-function assertOnce({ upload, requests }) {
-  const known = requests.findIndex(({ method }) => method !== 'POST');
-  assert.ok(!requests.slice(known).some(({ method }) => method === 'POST'), 'a creation after a Location');
-  const { shown } = upload.options;
-  assert.deepEqual(shown, [...shown].sort((a, b) => a - b), 'the offset never falls');
-}
-
 /** The same upload without the proxy. */
 function atServer(server, url) {
   return server.origin + new URL(url).pathname;
@@ -131,17 +112,4 @@ async function tuspy(t, proxy, file, url) {
     if (ended) return offsets;
   }
   throw new Error('tuspy gave up forty times');
-}
-
-async function put(t, file, proxy) {
-  const args = ['put', file.path, '--to', proxy.origin, '--json', '--retries', '200'];
-  const env = { ...process.env, XDG_STATE_HOME: dirname(file.path) };
-  const child = spawn(process.env.WINDLASS_BIN, args, { stdio: ['ignore', 'pipe', 'pipe'], env });
-  t.after(() => child.kill('SIGKILL'));
-  let [out, err] = ['', ''];
-  child.stdout.setEncoding('utf8').on('data', (text) => (out += text));
-  child.stderr.setEncoding('utf8').on('data', (text) => (err += text));
-  const closed = deferred();
-  child.once('close', (code) => closed.resolve(code));
-  return { code: await within('windlass put ends', closed.promise, LONG), out, err };
 }

@@ -3,6 +3,7 @@
 
 import http from 'node:http';
 import net from 'node:net';
+import { setTimeout as pause } from 'node:timers/promises';
 import { deferred } from './wait.mjs';
 
 /** Bytes handed to the kernel at once: small, so that the gate closes close to its limit. */
@@ -37,15 +38,7 @@ export class Gate extends http.Agent {
   }
 
   createConnection(options) {
-    const socket = net.connect(options);
-    const write = socket._write;
-    // Node's own hooks for a stream's writing side; without `_writev` every piece comes through `_write`.
-    socket._writev = null;
-    socket._write = (chunk, encoding, done) => {
-      const bytes = Buffer.isBuffer(chunk) ? chunk : Buffer.from(chunk, encoding);
-      this.#send((slice, next) => write.call(socket, slice, 'buffer', next), bytes, done);
-    };
-    return socket;
+    return writingBy(net.connect(options), (write, bytes, done) => this.#send(write, bytes, done));
   }
 
   async #send(write, bytes, done) {
@@ -62,4 +55,40 @@ export class Gate extends http.Agent {
     }
     done();
   }
+}
+
+/** An agent each of whose connections lets so many bytes a second out: a slow line. */
+export class SlowLine extends http.Agent {
+  #rate;
+
+  constructor(bytesPerSecond) {
+    super({ keepAlive: false });
+    this.#rate = bytesPerSecond;
+  }
+
+  createConnection(options) {
+    return writingBy(net.connect(options), (write, bytes, done) => this.#send(write, bytes, done));
+  }
+
+  async #send(write, bytes, done) {
+    for (let sent = 0; sent < bytes.length; sent += SLICE) {
+      const slice = bytes.subarray(sent, sent + SLICE);
+      const error = await new Promise((resolve) => write(slice, resolve));
+      if (error) return done(error);
+      await pause((1_000 * slice.length) / this.#rate);
+    }
+    done();
+  }
+}
+
+/** A socket whose bytes go out as `send(write, bytes, done)` does it. */
+function writingBy(socket, send) {
+  const write = socket._write;
+  // Node's own hooks for a stream's writing side; without `_writev` every piece comes through `_write`.
+  socket._writev = null;
+  socket._write = (chunk, encoding, done) => {
+    const bytes = Buffer.isBuffer(chunk) ? chunk : Buffer.from(chunk, encoding);
+    send((slice, next) => write.call(socket, slice, 'buffer', next), bytes, done);
+  };
+  return socket;
 }

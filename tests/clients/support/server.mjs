@@ -89,6 +89,11 @@ export class Server {
     await this.#end('SIGKILL');
   }
 
+  /** Sends a signal and waits for nothing. */
+  signal(name) {
+    this.#child.kill(name);
+  }
+
   /** SIGTERM; returns the exit code. */
   async stop() {
     const killer = setTimeout(() => this.#child.kill('SIGKILL'), STOP_DEADLINE);

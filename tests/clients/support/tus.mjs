@@ -1,5 +1,6 @@
 // tus-js-client as its users write it, with a record of what it sent.
 
+import assert from 'node:assert/strict';
 import { createReadStream } from 'node:fs';
 import * as tus from 'tus-js-client';
 import { deferred } from './wait.mjs';
@@ -39,4 +40,23 @@ export function startUpload(server, source, options = {}) {
 /** An HTTP stack for the SDK whose connections go through `gate`. */
 export function stackThrough(gate) {
   return new tus.DefaultHttpStack({ agent: gate });
+}
+
+/** Options that note each offset that the SDK is shown. */
+export function watched() {
+  const shown = [];
+  return { shown, onAfterResponse: (_, answer) => note(shown, answer.getHeader('Upload-Offset')) };
+}
+
+function note(shown, text) {
+  if (text !== undefined) shown.push(Number(text));
+}
+
+/** Created once, or again only before anybody knew its URL; offsets only grow. */
+export function assertOnce({ upload, requests }) {
+  const known = requests.findIndex(({ method }) => method !== 'POST');
+  const later = known < 0 ? [] : requests.slice(known);
+  assert.ok(!later.some(({ method }) => method === 'POST'), 'a creation after a Location');
+  const { shown } = upload.options;
+  assert.deepEqual(shown, [...shown].sort((a, b) => a - b), 'the offset never falls');
 }
