@@ -24,6 +24,7 @@ use tokio::time::{Instant, timeout};
 
 pub(super) use address::Address;
 pub use address::Addressing;
+use body::Moving;
 pub(super) use body::{Payload, Source};
 pub(super) use connector::client;
 pub(super) use credentials::{Credentials, provider};
@@ -34,10 +35,8 @@ pub(super) use objects::Object;
 use super::metrics::Metrics;
 use super::retry::Patience;
 
-/// How long a store may take to begin its answer, over the time that the request's body takes.
+/// How long a store may take to begin its answer, and how long a body on its way out may stand still.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
-/// A body that goes out slower than this is given up and sent again, bytes a second.
-const SLOWEST_BODY: u64 = 256 * 1024;
 /// How long a body on its way in may bring nothing.
 pub(super) const SILENT_WITHIN: Duration = Duration::from_secs(10);
 /// The largest answer that is read into memory: a page of 1000 keys or parts takes some hundred KiB.
@@ -131,6 +130,22 @@ impl S3 {
         }
     }
 
+    /// The same bucket with less time for each answer.
+    #[cfg(test)]
+    pub(super) fn answering_within(mut self, answer_within: Duration) -> Self {
+        Arc::get_mut(&mut self.inner)
+            .expect("it is not shared yet")
+            .answer_within = answer_within;
+        self
+    }
+
+    /// The same bucket with another way to create.
+    #[cfg(test)]
+    pub(super) fn creating(mut self, create_only: CreateOnly) -> Self {
+        Arc::get_mut(&mut self.inner).expect("it is not shared yet").create_only = create_only;
+        self
+    }
+
     /// Makes a request until it is answered well or its patience ends, and reads the whole answer.
     async fn call(&self, call: Call<'_>) -> Result<(http::HeaderMap, Bytes), Error> {
         let mut tries = call.patience.begin();
@@ -192,15 +207,22 @@ impl S3 {
         let Inner {
             http, answer_within, ..
         } = &*self.inner;
-        let request = self.sign(call).await?;
-        let sending = Duration::from_secs(call.payload.size() / SLOWEST_BODY);
-        let answered = timeout(*answer_within + sending, http.execute(request)).await;
+        let moving = Moving::begin();
+        let request = self.sign(call, &moving).await?;
+        let answered = moving.watch(*answer_within, http.execute(request)).await;
         let response = answered
-            .map_err(|_| Error::Await {
+            .ok_or(Error::Await {
                 operation: call.operation,
             })?
             .map_err(|source| Error::unsent(call.operation, source))?;
         let status = response.status();
+        let asks_for_range = call.headers.iter().any(|(name, _)| name == header::RANGE);
+        if asks_for_range && status == http::StatusCode::OK {
+            // Whatever this is, it is not the bytes that were asked for.
+            return Err(Error::Read {
+                operation: call.operation,
+            });
+        }
         if status.is_success() {
             return Ok(response);
         }
@@ -212,7 +234,7 @@ impl S3 {
         ))
     }
 
-    async fn sign(&self, call: &Call<'_>) -> Result<reqwest::Request, Error> {
+    async fn sign(&self, call: &Call<'_>, moving: &Moving) -> Result<reqwest::Request, Error> {
         let Inner {
             address,
             region,
@@ -243,7 +265,7 @@ impl S3 {
             request
                 .headers_mut()
                 .insert(header::CONTENT_LENGTH, call.payload.size().into());
-            *request.body_mut() = Some(call.payload.body(self));
+            *request.body_mut() = Some(call.payload.body(self, moving));
         }
         Ok(request)
     }

@@ -1,6 +1,8 @@
 //! Tests of the object storage, against a real S3 server.
 
 mod client;
+mod harm;
+mod proxy;
 mod uploads;
 
 use std::sync::Arc;

@@ -3,15 +3,17 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::path::PathBuf;
-use std::pin::Pin;
-use std::sync::{Mutex, PoisonError};
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use http_body::{Body, Frame, SizeHint};
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
+use tokio::time::{Instant, timeout_at};
 use tokio_util::io::ReaderStream;
 
 use super::S3;
@@ -76,8 +78,9 @@ impl Payload {
     }
 
     /// A body of exactly these bytes.
-    pub(super) fn body(&self, store: &S3) -> reqwest::Body {
+    pub(super) fn body(&self, store: &S3, moving: &Moving) -> reqwest::Body {
         reqwest::Body::wrap(Outgoing {
+            moving: moving.clone(),
             left: self.size(),
             sources: self.sources.clone().into(),
             store: store.clone(),
@@ -95,8 +98,40 @@ impl From<Bytes> for Payload {
     }
 }
 
+/// When a body on its way out was last asked for more: whoever sends slowly is told from whoever stands still.
+#[derive(Debug, Clone)]
+pub(super) struct Moving {
+    last: Arc<Mutex<Instant>>,
+}
+
+impl Moving {
+    pub(super) fn begin() -> Self {
+        Self {
+            last: Arc::new(Mutex::new(Instant::now())),
+        }
+    }
+
+    /// Does `work` unless nothing moves for `silent`.
+    pub(super) async fn watch<T>(&self, silent: Duration, work: impl Future<Output = T>) -> Option<T> {
+        let mut work = pin!(work);
+        loop {
+            let until = *self.lock() + silent;
+            match timeout_at(until, &mut work).await {
+                Ok(done) => return Some(done),
+                Err(_) if *self.lock() + silent > until => {}
+                Err(_) => return None,
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Instant> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// A payload on its way out.
 struct Outgoing {
+    moving: Moving,
     left: u64,
     sources: VecDeque<Source>,
     store: S3,
@@ -129,6 +164,7 @@ impl Body for Outgoing {
     type Error = Problem;
 
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Problem>>> {
+        *self.moving.lock() = Instant::now();
         loop {
             if let Some(current) = &mut self.current {
                 let current = current.get_mut().unwrap_or_else(PoisonError::into_inner);

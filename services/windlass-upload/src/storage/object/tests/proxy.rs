@@ -1,0 +1,219 @@
+//! A proxy before the bucket that does harm to chosen requests, or refuses what Alibaba OSS refuses.
+
+use std::collections::BTreeSet;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpListener;
+use tokio::sync::Notify;
+use tokio_util::task::AbortOnDropHandle;
+
+/// What becomes of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// It is passed on and answered.
+    Pass,
+    /// The connection closes; it was not carried out.
+    LoseBefore,
+    /// It is carried out; the connection closes instead of an answer.
+    LoseAfter,
+    /// No answer ever comes; it was not carried out.
+    HangBefore,
+    /// It is carried out; no answer ever comes.
+    HangAfter,
+    /// It is refused with this status and code.
+    Refuse(u16, &'static str),
+    /// It is carried out, and answered with this status and code.
+    RefuseAfter(u16, &'static str),
+}
+
+type Judge = dyn Fn(&Asked) -> Fate + Send + Sync;
+
+/// A request as it is judged.
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub(super) operation: &'static str,
+    pub(super) head: http::request::Parts,
+    pub(super) body: Bytes,
+}
+
+/// A listening proxy.
+pub(super) struct Proxy {
+    address: SocketAddr,
+    /// Told when a request begins to hang.
+    pub(super) hanging: Arc<Notify>,
+    _accepting: AbortOnDropHandle<()>,
+}
+
+impl Proxy {
+    pub(super) async fn start(target: SocketAddr, judge: impl Fn(&Asked) -> Fate + Send + Sync + 'static) -> Self {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let judge: Arc<Judge> = Arc::new(judge);
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let hanging = Arc::new(Notify::new());
+        let hangs = Arc::clone(&hanging);
+        let accepting = async move {
+            while let Ok((socket, _)) = listener.accept().await {
+                let (judge, client, hangs) = (Arc::clone(&judge), client.clone(), Arc::clone(&hangs));
+                let service = service_fn(move |request| {
+                    let (judge, client, hangs) = (Arc::clone(&judge), client.clone(), Arc::clone(&hangs));
+                    answer(request, target, judge, client, hangs)
+                });
+                tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(socket), service));
+            }
+        };
+        Self {
+            address,
+            hanging,
+            _accepting: AbortOnDropHandle::new(tokio::spawn(accepting)),
+        }
+    }
+
+    pub(super) fn endpoint(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    pub(super) fn virtual_endpoint(&self) -> String {
+        format!("http://s3.localhost:{}", self.address.port())
+    }
+}
+
+/// Answers a request; an error closes its connection.
+async fn answer(
+    request: Request<Incoming>,
+    target: SocketAddr,
+    judge: Arc<Judge>,
+    client: reqwest::Client,
+    hangs: Arc<Notify>,
+) -> Result<Response<Full<Bytes>>, std::io::Error> {
+    let (head, body) = request.into_parts();
+    let body = body.collect().await.map_err(std::io::Error::other)?.to_bytes();
+    let asked = Asked {
+        operation: operation(&head),
+        head,
+        body,
+    };
+    let fate = judge(&asked);
+    match fate {
+        Fate::LoseBefore => return Err(std::io::Error::other("lost")),
+        Fate::HangBefore => {
+            hangs.notify_one();
+            std::future::pending().await
+        }
+        Fate::Refuse(status, code) => return Ok(refusal(status, code)),
+        Fate::Pass | Fate::LoseAfter | Fate::HangAfter | Fate::RefuseAfter(..) => {}
+    }
+    let answered = pass_on(asked, target, client).await?;
+    match fate {
+        Fate::LoseAfter => Err(std::io::Error::other("lost")),
+        Fate::HangAfter => {
+            hangs.notify_one();
+            std::future::pending().await
+        }
+        Fate::RefuseAfter(status, code) => Ok(refusal(status, code)),
+        Fate::Pass | Fate::LoseBefore | Fate::HangBefore | Fate::Refuse(..) => Ok(answered),
+    }
+}
+
+async fn pass_on(
+    asked: Asked,
+    target: SocketAddr,
+    client: reqwest::Client,
+) -> Result<Response<Full<Bytes>>, std::io::Error> {
+    let path = asked.head.uri.path_and_query().map_or("/", |path| path.as_str());
+    let mut headers = asked.head.headers;
+    let creates = headers.contains_key("x-oss-forbid-overwrite");
+    if creates {
+        // Not signed, so the server takes it; OSS knows only its own.
+        headers.insert(header::IF_NONE_MATCH, HeaderValue::from_static("*"));
+    }
+    let sent = client
+        .request(asked.head.method, format!("http://{target}{path}"))
+        .headers(headers)
+        .body(asked.body)
+        .send();
+    let response = sent.await.map_err(std::io::Error::other)?;
+    let (status, headers) = (response.status(), response.headers().clone());
+    if creates && status == StatusCode::PRECONDITION_FAILED {
+        return Ok(refusal(409, "FileAlreadyExists"));
+    }
+    let body = response.bytes().await.map_err(std::io::Error::other)?;
+    let mut answered = Response::new(Full::new(body));
+    *answered.status_mut() = status;
+    *answered.headers_mut() = headers;
+    answered.headers_mut().remove(header::TRANSFER_ENCODING);
+    Ok(answered)
+}
+
+fn refusal(status: u16, code: &str) -> Response<Full<Bytes>> {
+    let body = format!("<?xml version=\"1.0\"?>\n<Error><Code>{code}</Code><Message>harm</Message></Error>");
+    let mut response = Response::new(Full::new(body.into()));
+    *response.status_mut() = StatusCode::from_u16(status).unwrap();
+    response
+}
+
+fn operation(head: &http::request::Parts) -> &'static str {
+    let query = head.uri.query().unwrap_or_default();
+    let has = |name: &str| query.split('&').any(|pair| pair.split('=').next() == Some(name));
+    match head.method.as_str() {
+        "POST" if has("uploads") => "CreateMultipartUpload",
+        "POST" => "CompleteMultipartUpload",
+        "PUT" if head.headers.contains_key("x-amz-copy-source") => "UploadPartCopy",
+        "PUT" if has("partNumber") => "UploadPart",
+        "PUT" => "PutObject",
+        "DELETE" if has("uploadId") => "AbortMultipartUpload",
+        "DELETE" => "DeleteObject",
+        "HEAD" => "HeadObject",
+        "GET" if has("uploadId") => "ListParts",
+        "GET" if has("uploads") => "ListMultipartUploads",
+        "GET" if has("list-type") => "ListObjectsV2",
+        _ => "GetObject",
+    }
+}
+
+/// What Alibaba OSS refuses of S3's protocol: a bucket in the path, bodies in signed chunks, `If-None-Match` on a PUT, and
+/// a part below 100 KB that is not the last.
+pub(super) fn refused_by_oss() -> impl Fn(&Asked) -> Fate + Send + Sync {
+    let small: Mutex<BTreeSet<String>> = Mutex::default();
+    move |asked| {
+        let field = |name: &str| {
+            let value = asked.head.headers.get(name).and_then(|value| value.to_str().ok());
+            value.unwrap_or_default()
+        };
+        let number = |text: &str| text.split(['&', '<']).next().unwrap_or_default().to_owned();
+        let in_host = field("host").starts_with(&format!("{}.", bucket::NAME));
+        let chunked = field("content-encoding").contains("aws-chunked")
+            || field("x-amz-content-sha256").starts_with("STREAMING-")
+            || !field("x-amz-trailer").is_empty();
+        if asked.operation == "UploadPart" && asked.body.len() < 100 * 1024 {
+            let query = asked.head.uri.query().unwrap_or_default();
+            let sent = query.split("partNumber=").nth(1).map(number);
+            small.lock().unwrap().extend(sent);
+        }
+        let named = String::from_utf8_lossy(&asked.body);
+        let mut completed: Vec<String> = named.split("<PartNumber>").skip(1).map(number).collect();
+        completed.pop();
+        if !in_host {
+            Fate::Refuse(403, "SecondLevelDomainForbidden")
+        } else if chunked {
+            Fate::Refuse(400, "InvalidArgument")
+        } else if asked.head.headers.contains_key(header::IF_NONE_MATCH) {
+            Fate::Refuse(501, "NotImplemented")
+        } else if asked.operation == "CompleteMultipartUpload"
+            && completed.iter().any(|part| small.lock().unwrap().contains(part))
+        {
+            Fate::Refuse(400, "EntityTooSmall")
+        } else {
+            Fate::Pass
+        }
+    }
+}
