@@ -95,8 +95,28 @@ pub struct Outgoing {
     pub tags: BTreeMap<String, String>,
     /// Whether it may go out as the difference from the publication before it. That one is brought along then.
     pub delta: bool,
+    /// Which state of something it is: one that is older than, or the same as, what the channel's history has had is not
+    /// published. Means nothing where there is no history.
+    pub version: Option<Version>,
     /// Who publishes twice under one key to one channel within [`IDEMPOTENCY`] publishes once.
     pub idempotency_key: Option<String>,
+}
+
+/// A state's number.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Version {
+    /// The number; newer ones are greater.
+    pub number: u64,
+    /// Where it was counted. In another place it says nothing about those before; when empty, it is the same everywhere.
+    pub epoch: String,
+}
+
+impl Version {
+    /// Whether it is no newer than `last`.
+    #[must_use]
+    pub fn is_old_to(&self, last: &Self) -> bool {
+        (self.epoch.is_empty() || self.epoch == last.epoch) && self.number <= last.number
+    }
 }
 
 /// How long a key is remembered: a caller that tries again for longer has given up (Centrifugo's time).
@@ -156,7 +176,7 @@ pub trait Receiver: Send + Sync + 'static {
 #[async_trait]
 pub trait Broker: fmt::Debug + Send + Sync + 'static {
     /// Publishes; `None` for a channel without history, whose publications have no position. When it answers, the
-    /// publication is in the history.
+    /// publication is in the history; of an old version, which is not published, the position of the history's top.
     ///
     /// # Errors
     /// [`Error`]: it is not known whether it was published.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::{Api, Done, Error, ErrorDocument, request};
-use crate::broker::{History, Outgoing, Range, Retention};
+use crate::broker::{History, Outgoing, Range, Retention, Version};
 use crate::centrifuge::push;
 use crate::centrifuge::reply::{HistoryResult, PresenceResult, PresenceStatsResult};
 use crate::codes::ErrorCode;
@@ -48,71 +48,49 @@ struct Content {
     skip_history: bool,
     idempotency_key: Option<String>,
     delta: bool,
+    version: Option<Version>,
 }
 
 impl Content {
-    fn read(
-        data: Payload,
-        b64data: &str,
-        tags: BTreeMap<String, String>,
-        skip_history: bool,
-        idempotency_key: String,
-        delta: bool,
-        version: u64,
-    ) -> Result<Self, Error> {
-        let data = if data.is_empty() {
-            payload(None, b64data).map_err(|_| Error::Malformed)?
+    fn read(request: request::Publish) -> Result<Self, Error> {
+        let data = if request.data.is_empty() {
+            payload(None, &request.b64data).map_err(|_| Error::Malformed)?
         } else {
-            data
+            request.data
         };
-        if data.is_empty() || idempotency_key.len() > KEY_BYTES_MAX {
+        let (key, epoch) = (request.idempotency_key, request.version_epoch);
+        if data.is_empty() || key.len() > KEY_BYTES_MAX || epoch.len() > KEY_BYTES_MAX {
             return Err(ErrorCode::BadRequest.into());
         }
-        if version != 0 {
-            return Err(ErrorCode::NotAvailable.into());
-        }
+        let number = request.version;
         Ok(Self {
             data,
-            tags,
-            skip_history,
-            idempotency_key: (!idempotency_key.is_empty()).then_some(idempotency_key),
-            delta,
+            tags: request.tags,
+            skip_history: request.skip_history,
+            idempotency_key: (!key.is_empty()).then_some(key),
+            delta: request.delta,
+            version: (number != 0).then_some(Version { number, epoch }),
         })
     }
 }
 
 impl Api {
     pub(super) async fn publish(&self, request: request::Publish) -> Result<Published, Error> {
-        let content = Content::read(
-            request.data,
-            &request.b64data,
-            request.tags,
-            request.skip_history,
-            request.idempotency_key,
-            request.delta,
-            request.version,
-        )?;
-        self.publish_to(&request.channel, &content).await
+        let channel = request.channel.clone();
+        self.publish_to(&channel, &Content::read(request)?).await
     }
 
     pub(super) async fn broadcast(&self, request: request::Broadcast) -> Result<Broadcasted, Error> {
-        let content = Content::read(
-            request.data,
-            &request.b64data,
-            request.tags,
-            request.skip_history,
-            request.idempotency_key,
-            request.delta,
-            request.version,
-        )?;
-        if request.channels.is_empty() {
+        let (channels, request) = request.split();
+        let content = Content::read(request)?;
+        if channels.is_empty() {
             return Err(ErrorCode::BadRequest.into());
         }
-        if request.channels.len() > BROADCAST_MAX {
+        if channels.len() > BROADCAST_MAX {
             return Err(ErrorCode::LimitExceeded.into());
         }
-        let mut responses = Vec::with_capacity(request.channels.len());
-        for channel in &request.channels {
+        let mut responses = Vec::with_capacity(channels.len());
+        for channel in &channels {
             responses.push(match self.publish_to(channel, &content).await {
                 Ok(published) => Response::Result(published),
                 Err(error) => Response::Error(error.into()),
@@ -136,6 +114,7 @@ impl Api {
             info: None,
             tags: content.tags.clone(),
             delta: content.delta || options.delta_publish,
+            version: content.version.clone(),
             idempotency_key: content.idempotency_key.clone(),
         };
         let position = self.push.broker().publish(&channel, outgoing, retention).await?;

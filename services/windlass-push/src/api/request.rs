@@ -20,6 +20,7 @@ pub(super) struct Publish {
     pub(super) idempotency_key: String,
     pub(super) delta: bool,
     pub(super) version: u64,
+    pub(super) version_epoch: String,
 }
 
 #[derive(Deserialize, Default)]
@@ -33,6 +34,25 @@ pub(super) struct Broadcast {
     pub(super) idempotency_key: String,
     pub(super) delta: bool,
     pub(super) version: u64,
+    pub(super) version_epoch: String,
+}
+
+impl Broadcast {
+    /// The channels, and what would be asked of one.
+    pub(super) fn split(self) -> (Vec<String>, Publish) {
+        let publish = Publish {
+            channel: String::new(),
+            data: self.data,
+            b64data: self.b64data,
+            skip_history: self.skip_history,
+            tags: self.tags,
+            idempotency_key: self.idempotency_key,
+            delta: self.delta,
+            version: self.version,
+            version_epoch: self.version_epoch,
+        };
+        (self.channels, publish)
+    }
 }
 
 #[derive(Deserialize, Default)]

@@ -126,6 +126,9 @@ impl Network {
         }
         // Brought while the stream is held: so publications reach everybody in the order of their offsets.
         self.streams.with(channel, now, |stream| {
+            if outgoing.version.as_ref().is_some_and(|version| stream.has_had(version)) {
+                return Some(stream.top());
+            }
             let before = outgoing.delta.then(|| stream.last(now)).flatten();
             let message = stream.append(outgoing, retention, now);
             let position = message.position;

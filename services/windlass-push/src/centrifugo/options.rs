@@ -130,7 +130,7 @@ pub(super) fn of_channel(option: &str) -> Fate {
     match CHANNEL_OPTIONS.iter().find(|place| place.path == option) {
         Some(place) => Fate::Becomes(*place),
         None => match option {
-            "history_meta_ttl" => Fate::Instead("a position is known for as long as its channel's history"),
+            "history_meta_ttl" => Fate::Instead("a position is known for a day after its channel was last used"),
             "subscribe_stream_proxy_enabled" | "subscribe_stream_proxy_bidirectional" => {
                 Fate::Refused("subscription streams are not offered")
             }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::broker::{History, Outgoing, Range, Retention};
+use crate::broker::{History, Outgoing, Range, Retention, Version};
 use crate::payload::Payload;
 use crate::position::{StreamEpoch, StreamPosition};
 use crate::publication::Message;
@@ -24,6 +24,8 @@ pub(super) struct Stream {
     forgets: Instant,
     /// When it was last used.
     touched: Instant,
+    /// The last version that was published, if any was told.
+    version: Option<Version>,
     /// It has left the registry: whoever still holds it must look again.
     pub(super) evicted: bool,
 }
@@ -37,6 +39,7 @@ impl Stream {
             bytes: 0,
             forgets: now,
             touched: now,
+            version: None,
             evicted: false,
         }
     }
@@ -45,10 +48,8 @@ impl Stream {
     pub(super) fn append(&mut self, outgoing: Outgoing, retention: Retention, now: Instant) -> Message {
         self.forget(now);
         self.top += 1;
-        let position = StreamPosition {
-            offset: self.top,
-            epoch: self.epoch,
-        };
+        let position = self.top();
+        self.version = outgoing.version.or(self.version.take());
         let message = Message {
             data: outgoing.data,
             info: outgoing.info,
@@ -88,11 +89,21 @@ impl Stream {
         };
         History {
             publications,
-            top: StreamPosition {
-                offset: self.top,
-                epoch: self.epoch,
-            },
+            top: self.top(),
         }
+    }
+
+    /// Where the last publication is.
+    pub(super) fn top(&self) -> StreamPosition {
+        StreamPosition {
+            offset: self.top,
+            epoch: self.epoch,
+        }
+    }
+
+    /// Whether a version is no newer than the last one.
+    pub(super) fn has_had(&self, version: &Version) -> bool {
+        self.version.as_ref().is_some_and(|last| version.is_old_to(last))
     }
 
     /// Forgets the publications.

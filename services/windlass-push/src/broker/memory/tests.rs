@@ -1,4 +1,5 @@
 use super::*;
+use crate::broker::Version;
 use crate::payload::Payload;
 use windlass_task::Tenant;
 
@@ -292,4 +293,36 @@ async fn publishers_on_many_threads_give_one_order() {
         other => panic!("no message but {other:?}"),
     });
     assert!(offsets.eq(1..=800));
+}
+
+#[tokio::test]
+async fn an_old_version_is_not_published() {
+    let world = World::new(Options::default());
+    let (node, noted) = world.join();
+    node.subscribe(&channel("a")).await.unwrap();
+    for (number, epoch, expected) in [
+        (5, "x", 1),
+        (5, "x", 1),
+        (4, "x", 1),
+        (3, "", 1),
+        (6, "", 2),
+        (7, "x", 3),
+        // Counted elsewhere, so it says nothing of the one before.
+        (1, "y", 4),
+        (7, "x", 5),
+    ] {
+        let epoch = epoch.to_owned();
+        let outgoing = Outgoing {
+            version: Some(Version { number, epoch }),
+            ..outgoing(number)
+        };
+        let position = node.publish(&channel("a"), outgoing, KEEP).await.unwrap().unwrap();
+        assert_eq!(position.offset, expected, "{number}");
+    }
+    assert_eq!(lock(&noted.publications).len(), 5);
+    assert_eq!(
+        publish(&node, "a", 9).await.offset,
+        6,
+        "what has no version is published"
+    );
 }
