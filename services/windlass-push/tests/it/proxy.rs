@@ -375,3 +375,51 @@ async fn the_end_of_a_connection_and_of_its_subscriptions_is_told_once() {
         (2, 2)
     );
 }
+
+#[tokio::test]
+async fn a_crowd_at_a_backend_that_hangs_is_all_answered_and_who_needs_no_backend_is_served_meanwhile() {
+    const CROWD: usize = 300;
+    let backend = Backend::start().await;
+    let mut connect = backend.at("/held");
+    connect["max_in_flight"] = json!(8);
+    connect["timeout"] = json!("4s");
+    let server = server(json!({
+        "client": {"proxy": {"connect": connect}},
+        "channels": {"allow_subscribe_for_client": true}
+    }))
+    .await;
+    let mut crowd = Vec::new();
+    for _ in 0..CROWD {
+        let mut client = Client::open(server.address, CENTRIFUGE).await;
+        client.send(r#"{"id":1,"connect":{}}"#).await;
+        crowd.push(client);
+    }
+    backend.called("/held", 8).await;
+    let mut other = Client::open(server.address, CENTRIFUGE).await;
+    let token = super::server::token("red", "ann", 600);
+    let commands =
+        format!("{{\"id\":1,\"connect\":{{\"token\":\"{token}\"}}}}\n{{\"id\":2,\"subscribe\":{{\"channel\":\"a\"}}}}");
+    other.send(&commands).await;
+    until(&mut other, r#"{"id":2,"subscribe""#).await;
+
+    // Half of them go without a word while they are asked about.
+    crowd.truncate(CROWD / 2);
+    let (mut late, mut crowded) = (0, 0);
+    for client in &mut crowd {
+        match client.text().await {
+            text if text.contains(r#""code":100,"#) => late += 1,
+            text if text.contains(r#""code":111,"#) => crowded += 1,
+            other => panic!("{other}"),
+        }
+    }
+    println!("{late} were told that nobody answers, {crowded} that too many ask");
+    assert_eq!(late + crowded, CROWD / 2);
+    assert!(late > 0 && crowded > 0, "both happen");
+    drop(crowd);
+    let gone = async {
+        while server.push.connection_count() > 1 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(DEADLINE, gone).await.expect("connections stay");
+}
