@@ -1,9 +1,11 @@
 //! Several processes on one Redis and one folder of bytes: any of them takes any request, and one that dies or sleeps
 //! harms nothing.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use end_to_end::content::Content;
+use end_to_end::receiver::Receiver;
 use end_to_end::report;
 use end_to_end::server::{Server, Settings};
 use end_to_end::tus::{Client, Patching, SOON, Upload};
@@ -36,11 +38,16 @@ struct Pods {
 
 impl Pods {
     async fn start(count: usize) -> Self {
+        Self::with(count, "").await
+    }
+
+    /// With more lines of the section `upload`.
+    async fn with(count: usize, lines: &str) -> Self {
         let redis = Redis::start().await;
         let data = TempDir::new().expect("a temporary folder can be made");
         let settings = Settings {
             config: format!(
-                "store:\n  redis:\n    url: {}\nupload:\n  checkpoint: 50ms\n",
+                "store:\n  redis:\n    url: {}\nupload:\n  checkpoint: 50ms\n{lines}",
                 redis.url()
             ),
             data: Some(data.path().to_owned()),
@@ -295,5 +302,67 @@ async fn a_redis_that_was_killed_costs_no_acknowledged_byte_whether_it_comes_bac
         there.complete(&upload).await;
         here.verify(&upload).await;
         here.verify(&finished).await;
+    }
+}
+
+#[tokio::test]
+async fn no_hook_is_lost_and_none_is_out_of_order_when_the_process_that_calls_them_is_killed() {
+    const UPLOADS: usize = 40;
+    const KINDS: [&str; 3] = ["post-create", "post-finish", "post-terminate"];
+    let hooks = Receiver::start().await;
+    let lines = format!(
+        "  hooks:\n    url: {}/hook\n    events: [{}]\n",
+        hooks.url(),
+        KINDS.join(", ")
+    );
+    let mut pods = Pods::with(2, &lines).await;
+    let client = pods.clients[1].clone();
+    let heard = || {
+        let mut heard: HashMap<String, Vec<usize>> = HashMap::new();
+        for (document, _) in hooks.documents() {
+            let kind = KINDS.iter().position(|kind| document["Type"] == **kind);
+            let task = document["Event"]["Upload"]["ID"].as_str().map(str::to_owned);
+            heard
+                .entry(task.expect("a hook names its upload"))
+                .or_default()
+                .push(kind.expect("a kind"));
+        }
+        heard
+    };
+    for seed in 0..UPLOADS {
+        let upload = client.create(Content::new(seed as u64, 1_000)).await;
+        client.complete(&upload).await;
+        assert_eq!(
+            client.answer(&Request::tus("DELETE", &upload.location)).await.status,
+            204
+        );
+        // The one that does not take the requests delivers for half of the partitions.
+        if seed == UPLOADS / 2 {
+            pods.servers[0].kill();
+        }
+    }
+    let killed = Instant::now();
+    eventually(4 * LEASE, "every hook of every upload", async || {
+        let heard = heard();
+        let all = heard
+            .values()
+            .filter(|kinds| (0..KINDS.len()).all(|kind| kinds.contains(&kind)))
+            .count();
+        (all == UPLOADS).then_some(())
+    })
+    .await;
+    let heard = heard();
+    let calls: usize = heard.values().map(Vec::len).sum();
+    report::line(&format!(
+        "hooks of {UPLOADS} uploads with a worker killed: {} repeated, the last after {:?}",
+        calls - UPLOADS * KINDS.len(),
+        killed.elapsed()
+    ));
+    for (task, kinds) in heard {
+        // The first call of each kind; a repetition carries the same id.
+        let firsts: Vec<usize> = (0..KINDS.len())
+            .filter_map(|kind| kinds.iter().position(|heard| *heard == kind))
+            .collect();
+        assert!(firsts.is_sorted(), "{task}: {kinds:?}");
     }
 }
