@@ -86,7 +86,14 @@ impl Session {
         record: Record,
         admission: Admission,
     ) -> Result<Self, Error> {
+        let admitted = record.received;
         let record = upload.fence(&hold, record).await?;
+        if record.received != admitted {
+            // Its former holder, in another process, went on until it was fenced: the body begins before that.
+            return Err(Error::KeepUpload {
+                offset: record.offset(),
+            });
+        }
         // At once and not with the first checkpoint: a pause that comes before that must find something to pause.
         let record = match record.status {
             Status::Paused => unpause(&upload, record).await?,

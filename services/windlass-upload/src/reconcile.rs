@@ -14,8 +14,7 @@ use windlass_task::change::{Change, Reconciliation, Refusal, Verdict};
 use windlass_task::record::Creation;
 use windlass_task::store::Cause;
 use windlass_task::{
-    Commit, Concat, Entry, Generation, HolderId, Outcome, Record, Segment, Status, TaskKey, Token, UnixMillis,
-    WriterEpoch,
+    Commit, Concat, Entry, Generation, Outcome, Record, Segment, Status, TaskKey, Token, UnixMillis, WriterEpoch,
 };
 
 use crate::concat;
@@ -59,16 +58,26 @@ pub(crate) async fn entry(upload: &Arc<Upload>, key: &TaskKey) -> Result<Option<
         let Some(found) = patiently!(upload, upload.storage().find(key))? else {
             return if known.is_some() { Err(lost(key)) } else { Ok(None) };
         };
-        let found = patiently!(upload, upload.storage().secure(key, found.clone()))?;
-        let going_on = GoingOn {
-            generation,
-            holder: upload.holders.process(),
-            lifetime: upload.config.lifetime,
-            quarantine: upload.config.quarantine,
-        };
         let known = match &known {
             Some(Entry::Live(record)) => Some(&**record),
             Some(Entry::Gone(_)) | None => None,
+        };
+        let left = known.map_or(WriterEpoch(0), |record| record.token.epoch);
+        let going_on = GoingOn {
+            token: Token {
+                generation,
+                epoch: found.epoch.max(left).next(),
+                holder: upload.holders.process(),
+            },
+            lifetime: upload.config.lifetime,
+            quarantine: upload.config.quarantine,
+        };
+        let found = if found.manifest.is_some() && found.damage.is_none() {
+            let epoch = going_on.token.epoch;
+            let storage = upload.storage();
+            patiently!(upload, storage.secure(key, found.clone(), generation, epoch))?
+        } else {
+            found
         };
         match plan(known, found, &going_on) {
             Plan::Unknown => return Ok(None),
@@ -116,8 +125,7 @@ async fn reconciled(upload: &Arc<Upload>, entry: Entry) -> Result<Entry, Error> 
 /// Who goes on, for how long, and whether what is finished waits for a release.
 struct GoingOn {
     quarantine: bool,
-    generation: Generation,
-    holder: HolderId,
+    token: Token,
     lifetime: Duration,
 }
 
@@ -135,19 +143,18 @@ fn plan(known: Option<&Record>, found: Found, going_on: &GoingOn) -> Plan {
         // Without its manifest nothing here is this upload's storage: perhaps it is the wrong one.
         return if known.is_some() { Plan::Lost } else { Plan::Unknown };
     };
-    let left = known.map_or(WriterEpoch(0), |record| record.token.epoch);
-    let token = Token {
-        generation: going_on.generation,
-        epoch: found.epoch.max(left).next(),
-        holder: going_on.holder,
-    };
+    let token = going_on.token;
     let (received, segments) = bytes(known, &found, manifest);
     let damaged = found.damage.is_some();
     match known {
-        None if !may_be_forgotten(manifest.created_at, going_on.generation) => Plan::Unknown,
+        None if !may_be_forgotten(manifest.created_at, token.generation) => Plan::Unknown,
         None if damaged => Plan::Lost,
         Some(record) if record.status == Status::Completed && (damaged || received < record.received) => Plan::Lost,
         known => {
+            let completion = found.completion.as_ref().filter(|_| owns_bytes(manifest));
+            let judged = completion.filter(|completion| completion.length == received);
+            // What was refused may have lost bytes since: it stays refused.
+            let refused = completion.filter(|completion| !completion.accepted && judged.is_none());
             let stored = Reconciliation {
                 token,
                 received,
@@ -158,19 +165,20 @@ fn plan(known: Option<&Record>, found: Found, going_on: &GoingOn) -> Plan {
                     .as_ref()
                     .map(|completion| completion.length)
                     .or(found.length),
-                verdict: found.completion.as_ref().filter(|_| owns_bytes(manifest)).map(verdict),
+                verdict: judged.map(verdict),
                 quarantined: going_on.quarantine,
                 created: Some(manifest.created_at),
             };
-            let reconcile = Change::Reconcile(Box::new(stored));
-            Plan::Commit(match known {
-                Some(record) => Commit::present(record.key.clone(), vec![reconcile]),
-                None => {
-                    let mut commit = Commit::create(creation(manifest, token, going_on.lifetime));
-                    commit.changes.push(reconcile);
-                    commit
-                }
-            })
+            let mut commit = match known {
+                Some(record) => Commit::present(record.key.clone(), Vec::new()),
+                None => Commit::create(creation(manifest, token, going_on.lifetime)),
+            };
+            commit.changes.push(Change::Reconcile(Box::new(stored)));
+            if known.is_none_or(|record| !record.status.is_final()) {
+                let reason = refused.and_then(|refused| refused.reason.clone());
+                commit.changes.extend(reason.map(|reason| Change::Fail { reason }));
+            }
+            Plan::Commit(commit)
         }
     }
 }

@@ -434,10 +434,10 @@ pub(crate) fn failure(outcome: Outcome) -> Error {
         Outcome::Conflict(Some(Entry::Live(record))) | Outcome::Committed(Entry::Live(record)) => Error::KeepUpload {
             offset: record.offset(),
         },
-        // The store has forgotten what it knew a moment ago. The record is reconciled when it is asked for the next time.
-        Outcome::Conflict(None) | Outcome::Refused(windlass_task::change::Refusal::Generation, _) => {
-            Error::ConfirmCheckpoint
-        }
+        // The store has forgotten something: the record is reconciled when it is asked for the next time.
+        Outcome::Conflict(None)
+        | Outcome::Refused(windlass_task::change::Refusal::Generation, _)
+        | Outcome::Refused(windlass_task::change::Refusal::Absent, None) => Error::ConfirmCheckpoint,
         Outcome::Refused(refusal, _) => Error::ChangeRecord(refusal),
         Outcome::Unknown => Error::ConfirmCheckpoint,
     }

@@ -20,11 +20,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
-use windlass_task::{Multipart, Record, Segment, TaskKey, WriterEpoch};
+use windlass_task::{Generation, Multipart, Record, Segment, TaskKey, WriterEpoch};
 
 pub use disk::{Disk, Durability};
 pub use document::{Completion, Manifest};
-pub use found::{Cursor, Damage, Found, Page, Stored, Stray};
+pub use found::{Cursor, Damage, Found, Page, Run, Runs, Stored, Stray, line_up};
 pub use object::{Budget, ObjectStorage};
 
 /// A storage that cannot do its work.
@@ -163,21 +163,27 @@ pub trait Storage: Send + Sync + 'static {
     /// `None` when nothing of it is there. Changes nothing.
     ///
     /// Bytes count as far as they are durable without a gap, also those that no commit knows of: whatever was acknowledged
-    /// is among them, for it was durable before. The answer is strongly consistent with every write that was answered.
+    /// is among them, for it was durable before. The answer is strongly consistent with every write that was answered. How
+    /// the epochs' bytes follow one another is [`line_up`]'s to say.
     ///
     /// # Errors
     /// [`Error`]; [`Error::ReadDocument`] for a document that is there and makes no sense.
     async fn find(&self, key: &TaskKey) -> Result<Option<Found>, Error>;
 
-    /// Makes what was found something that no writer of an earlier generation can change, and that a new epoch can go on
-    /// behind; before a new record lists it. A local disk has nothing to do: each epoch has a file of its own. Doing it
-    /// twice is doing it once.
+    /// Makes what was found the ground on which `epoch` goes on, before a record lists it: nothing that arrives later from an
+    /// earlier generation changes what [`Storage::find`] answers of it, and no writer of one can change the bytes. Of several
+    /// grounds of a generation, for several may reconcile at once and only one is recorded, the longest one counts, and what
+    /// any epoch of that generation wrote stays. Doing it twice is doing it once.
     ///
     /// # Errors
-    /// [`Error`]; it must be tried again.
-    async fn secure(&self, _: &TaskKey, found: Found) -> Result<Found, Error> {
-        Ok(found)
-    }
+    /// [`Error`]; it must be tried again, and nothing of what was found may be shown.
+    async fn secure(
+        &self,
+        key: &TaskKey,
+        found: Found,
+        generation: Generation,
+        epoch: WriterEpoch,
+    ) -> Result<Found, Error>;
 
     /// Everything that is stored, at most `limit` uploads and strays a page, in an order that stays; `after` is where
     /// the last page ended. Told from listings alone: no document is read and, where a listing says enough, nothing is

@@ -130,6 +130,7 @@ impl Session {
             return Ok(());
         }
         let record = tokio::select! {
+            biased;
             judged = asking.wait(&upload, &key) => judged?,
             reason = self.hold.asked() => return Err(self.released(reason)),
             () = upload.parts.shutdown.draining() => return Err(Error::Drain),
@@ -167,7 +168,7 @@ impl Session {
             commit.changes.clone_from(&changes);
             outcome = self.upload.commit(commit).await?;
         }
-        if let Outcome::Refused(Refusal::Generation, _) = outcome {
+        if let Outcome::Refused(Refusal::Generation, _) | Outcome::Conflict(None) = outcome {
             return self.go_on_in_another_generation(changes).await;
         }
         self.recorded |= matches!(outcome, Outcome::Committed(_) | Outcome::Unknown);
@@ -191,7 +192,7 @@ impl Session {
         }
     }
 
-    /// The store has begun another generation since this session's last commit. What it was about to commit is durable, so
+    /// The store has begun another generation since this session's last commit, and may not know the task any more. What it was about to commit is durable, so
     /// the record is reconciled to just that, and the session goes on with the record's new token.
     async fn go_on_in_another_generation(&mut self, mut changes: Vec<Change>) -> Result<(), Error> {
         let saved = changes.iter().find_map(|change| match change {

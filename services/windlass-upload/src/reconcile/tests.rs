@@ -1,5 +1,5 @@
 use windlass_task::fixture;
-use windlass_task::{Finish, Protocol, SegmentKind};
+use windlass_task::{Finish, HolderId, Protocol, SegmentKind};
 
 use super::*;
 use crate::storage::Damage;
@@ -8,8 +8,11 @@ const BEGAN: u64 = 1_000_000_000;
 
 fn going_on() -> GoingOn {
     GoingOn {
-        generation: Generation(BEGAN),
-        holder: HolderId::from_u128(9),
+        token: Token {
+            generation: Generation(BEGAN),
+            epoch: WriterEpoch(4),
+            holder: HolderId::from_u128(9),
+        },
         lifetime: Duration::from_secs(60),
         quarantine: false,
     }
@@ -101,6 +104,11 @@ fn a_forgotten_upload_is_as_its_documents_say() {
         ..found(20)
     };
     assert!(matches!(live(decided(None, refused)).finish, Finish::Refused { reason } if reason == "no"));
+    let refused = Found {
+        completion: Some(Completion::refused(20, "no".to_owned())),
+        ..found(3)
+    };
+    assert!(matches!(live(decided(None, refused)).finish, Finish::Refused { reason } if reason == "no"));
     // Whole, and nobody has judged it: its client sends the last byte again.
     let unjudged = live(decided(None, found(20)));
     assert_eq!((unjudged.offset(), unjudged.finish), (19, Finish::VerdictPending));
@@ -115,14 +123,6 @@ fn a_length_that_was_declared_is_not_forgotten() {
     assert_eq!(live(decided(None, stored.clone())).length, None);
     stored.length = Some(30);
     assert_eq!(live(decided(None, stored)).length, Some(30));
-}
-
-#[test]
-fn a_record_goes_on_in_an_epoch_that_nobody_has_used() {
-    let stored = found(12);
-    let record = recorded(&stored, 7, 8);
-    let after = live(decided(Some(&record), stored));
-    assert_eq!((after.received, after.token.epoch), (12, WriterEpoch(9)));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What every storage must answer when it is asked without a record, run against each of them with its real part.
 
 use bytes::Bytes;
+use futures_util::TryStreamExt as _;
 use windlass_task::fixture::creation;
 use windlass_task::{Concat, Record, TaskKey, UnixMillis, WriterEpoch};
 
@@ -80,6 +81,37 @@ async fn every_epoch_is_found_where_it_began(storage: &dyn Storage) {
     let found = find(storage, &record.key).await;
     assert_eq!((&found.segments, found.received()), (&record.segments, 11));
     assert_eq!((found.epoch, found.damage), (WriterEpoch(7), None));
+}
+
+/// For a storage that keeps the ground of a reconciliation beside the data; the object store does not yet.
+pub(super) async fn what_was_secured_stays_as_it_was_found(storage: &dyn Storage) {
+    let mut record = begin(storage, Some(100)).await;
+    append(storage, &mut record, b"hello ").await;
+    let stale = record.clone();
+    let found = find(storage, &record.key).await;
+    record.token.epoch = found.epoch.next();
+    record.token.generation = record.token.generation.next();
+    let (generation, epoch) = (record.token.generation, record.token.epoch);
+    let secured = storage.secure(&record.key, found, generation, epoch).await.unwrap();
+    (record.received, record.segments) = (secured.received(), secured.segments);
+    let again = find(storage, &record.key).await;
+    assert_eq!((again.received(), again.epoch), (6, epoch));
+    // A writer of the earlier generation comes late; on some storages it is refused.
+    let mut writer = storage.open(&stale).await.unwrap();
+    if writer.write(Bytes::from_static(b"late")).await.is_ok() {
+        let _ = writer.checkpoint(None).await;
+    }
+    append(storage, &mut record, b"world").await;
+    let found = find(storage, &record.key).await;
+    assert_eq!((found.received(), found.damage), (11, None));
+    let pieces: Vec<_> = storage
+        .read(&found.segments, 0..11)
+        .await
+        .unwrap()
+        .try_collect()
+        .await
+        .unwrap();
+    assert_eq!(pieces.concat(), b"hello world");
 }
 
 async fn a_final_upload_is_found_whole_without_bytes(storage: &dyn Storage) {

@@ -21,7 +21,7 @@ use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use windlass_task::{Record, Segment, SegmentKind, TaskKey, WriterEpoch};
+use windlass_task::{Generation, Record, Segment, SegmentKind, TaskKey, WriterEpoch};
 
 use self::threads::Threads;
 use super::{Bytestream, Completion, Cursor, Error, Found, Manifest, Pace, Page, Storage, Transfer, Writer};
@@ -143,6 +143,25 @@ impl Storage for Disk {
     async fn find(&self, key: &TaskKey) -> Result<Option<Found>, Error> {
         let (disk, key) = (self.clone(), key.clone());
         self.threads.run(move || find::find(&disk, &key)).await
+    }
+
+    async fn secure(
+        &self,
+        key: &TaskKey,
+        found: Found,
+        generation: Generation,
+        epoch: WriterEpoch,
+    ) -> Result<Found, Error> {
+        let (disk, path) = (self.clone(), self.documents(key));
+        let ground = documents::Ground {
+            generation,
+            epoch,
+            segments: found.segments.clone(),
+        };
+        self.threads
+            .run(move || documents::write_ground(&disk, &path, &ground))
+            .await?;
+        Ok(found)
     }
 
     async fn list(&self, after: Option<&Cursor>, limit: usize) -> Result<Page, Error> {

@@ -25,7 +25,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use prometheus_client::registry::Registry;
-use windlass_task::{Record, Segment, SegmentKind, TaskKey, WriterEpoch};
+use windlass_task::{Generation, Record, Segment, SegmentKind, TaskKey, WriterEpoch};
 
 pub use budget::Budget;
 pub use s3::{Addressing, CreateOnly, Error as RequestError};
@@ -172,7 +172,7 @@ impl Storage for ObjectStorage {
     }
 
     /// Multipart uploads become objects: whoever still writes to one finds it gone.
-    async fn secure(&self, _key: &TaskKey, mut found: Found) -> Result<Found, Error> {
+    async fn secure(&self, _: &TaskKey, mut found: Found, _: Generation, _: WriterEpoch) -> Result<Found, Error> {
         found.segments = self.complete_all(&found.segments, &[]).await?;
         Ok(found)
     }

@@ -11,7 +11,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use windlass_task::WriterEpoch;
+use windlass_task::{Generation, Segment, WriterEpoch};
 
 use super::{Disk, create, failed};
 use crate::storage::{Completion, Error, Manifest};
@@ -23,6 +23,7 @@ enum Document<'a> {
     Manifest(&'a Manifest),
     Length(u64),
     Epoch(&'a EpochStart),
+    Ground(&'a Ground),
     Completion(&'a Completion),
 }
 
@@ -34,12 +35,27 @@ pub(super) struct EpochStart {
     pub(super) start: u64,
 }
 
+/// What an epoch went on from when its record was reconciled: where all bytes before its own were.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Ground {
+    pub(super) generation: Generation,
+    pub(super) epoch: WriterEpoch,
+    pub(super) segments: Vec<Segment>,
+}
+
+impl Ground {
+    pub(super) fn end(&self) -> u64 {
+        self.segments.last().map_or(0, |last| last.end)
+    }
+}
+
 /// A line as it is read: what is not looked for is not understood either.
 #[derive(Default, Deserialize)]
 struct Line {
     manifest: Option<Manifest>,
     length: Option<u64>,
     epoch: Option<EpochStart>,
+    ground: Option<Ground>,
     completion: Option<Completion>,
 }
 
@@ -50,6 +66,7 @@ pub(super) struct Documents {
     /// The length, where it was declared after the creation.
     pub(super) length: Option<u64>,
     pub(super) epochs: Vec<EpochStart>,
+    pub(super) grounds: Vec<Ground>,
     pub(super) completion: Option<Completion>,
 }
 
@@ -72,6 +89,11 @@ pub(super) fn write_manifest(disk: &Disk, path: &Path, manifest: &Manifest) -> R
 /// Writes where an epoch begins, unless that is written.
 pub(super) fn write_epoch(disk: &Disk, path: &Path, start: &EpochStart) -> Result<(), Error> {
     say(disk, path, &Document::Epoch(start))
+}
+
+/// Writes what an epoch goes on from.
+pub(super) fn write_ground(disk: &Disk, path: &Path, ground: &Ground) -> Result<(), Error> {
+    say(disk, path, &Document::Ground(ground))
 }
 
 /// Writes a length that was deferred.
@@ -129,6 +151,7 @@ pub(super) fn read_all(path: &Path) -> Result<Option<Documents>, Error> {
         documents.length = line.length.or(documents.length);
         documents.completion = documents.completion.or(line.completion);
         documents.epochs.extend(line.epoch);
+        documents.grounds.extend(line.ground);
     }
     Ok(Some(documents))
 }

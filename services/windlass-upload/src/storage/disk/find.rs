@@ -7,7 +7,7 @@ use windlass_task::{Concat, Segment, SegmentKind, TaskKey, WriterEpoch};
 
 use super::documents::{self, EpochStart};
 use super::{Disk, STORE, failed};
-use crate::storage::{Damage, Error, Found};
+use crate::storage::{Damage, Error, Found, Run, Runs, line_up};
 
 /// How many epochs after the last one that a document names are looked for. An epoch's document comes before its file, so
 /// only what an older build wrote is ever found.
@@ -16,6 +16,7 @@ const EPOCHS_LOOKED_FOR: u64 = 4;
 /// A file of an upload's bytes.
 struct Piece {
     key: String,
+    epoch: WriterEpoch,
     kind: SegmentKind,
     start: u64,
     size: u64,
@@ -34,18 +35,29 @@ pub(super) fn find(disk: &Disk, key: &TaskKey) -> Result<Option<Found>, Error> {
     if let Some(size) = size(&object)? {
         pieces.push(Piece {
             key: object,
+            epoch: WriterEpoch(0),
             kind: SegmentKind::Object,
             start: 0,
             size,
         });
     }
+    let grounds = documents.grounds;
+    let last = grounds.iter().map(|ground| ground.generation).max();
+    let of_last = || grounds.iter().filter(|ground| Some(ground.generation) == last);
+    // Each of several that reconcile at once takes a greater epoch than the one before, and any of them may have come first.
+    let grounded = of_last().map(|ground| ground.epoch).min().unwrap_or(WriterEpoch(0));
+    let ground = of_last().max_by_key(|ground| ground.end());
     let mut starts = documents.epochs;
     let first = WriterEpoch(1);
-    if pieces.is_empty() && starts.iter().all(|begins| begins.epoch != first) {
+    if pieces.is_empty() && grounded < first && starts.iter().all(|begins| begins.epoch != first) {
         starts.push(EpochStart { epoch: first, start: 0 });
     }
     starts.sort_by_key(|begins| (begins.epoch, begins.start));
-    let mut epoch = WriterEpoch(0);
+    let mut epoch = grounds
+        .iter()
+        .map(|ground| ground.epoch)
+        .max()
+        .unwrap_or(WriterEpoch(0));
     for EpochStart { epoch: named, start } in &starts {
         let key = format!("{stem}.{named}");
         let there = size(&key)?;
@@ -54,13 +66,14 @@ pub(super) fn find(disk: &Disk, key: &TaskKey) -> Result<Option<Found>, Error> {
         }
         pieces.push(Piece {
             key,
+            epoch: *named,
             kind: SegmentKind::Part,
             start: *start,
             size: there.unwrap_or(0),
         });
     }
     let mut damage = None;
-    let last_named = starts.last().map_or(0, |begins| begins.epoch.0);
+    let last_named = starts.last().map_or(0, |begins| begins.epoch.0).max(epoch.0);
     for unnamed in last_named + 1..=last_named + EPOCHS_LOOKED_FOR {
         let key = format!("{stem}.{unnamed}");
         if size(&key)?.is_some() {
@@ -75,58 +88,49 @@ pub(super) fn find(disk: &Disk, key: &TaskKey) -> Result<Option<Found>, Error> {
     let ends = documents.completion.as_ref().map(|completion| completion.length);
     let stated = documents.manifest.as_ref().and_then(|manifest| manifest.length);
     let length = ends.or(stated).or(documents.length);
-    let (segments, gap) = line_up(&pieces, length.unwrap_or(u64::MAX));
-    let received = segments.last().map_or(0, |last| last.end);
-    // A final upload's bytes are its parts'; what was refused may have lost its own.
+    // A final upload's bytes are its parts'.
     let owns_bytes = documents
         .manifest
         .as_ref()
         .is_none_or(|manifest| !matches!(manifest.concat, Some(Concat::Final { .. })));
-    let completed = documents.completion.as_ref().filter(|completion| completion.accepted);
-    let cut = completed
-        .filter(|completion| owns_bytes && completion.length > received)
-        .map(|completion| Damage::Missing {
-            from: received,
-            to: completion.length,
-        });
+    let completed = documents.completion.as_ref();
+    let completed = completed.filter(|completion| completion.accepted && owns_bytes);
+    let run = |piece: &Piece| run(piece, length.unwrap_or(u64::MAX));
+    let (earlier, later): (Vec<&Piece>, Vec<&Piece>) = pieces.iter().partition(|piece| piece.epoch < grounded);
+    let runs = Runs {
+        earlier: earlier.into_iter().map(run).collect(),
+        ground: ground.map(|ground| Run {
+            start: 0,
+            segments: ground.segments.clone(),
+        }),
+        later: later.into_iter().map(run).collect(),
+    };
+    let (segments, gap) = line_up(runs, completed.map(|completion| completion.length));
     Ok(Some(Found {
         manifest: documents.manifest,
         completion: documents.completion,
         length: documents.length,
         segments,
         epoch,
-        damage: damage.or(gap).or(cut),
+        damage: damage.or(gap),
     }))
 }
 
-/// The pieces as segments, each up to where the next begins: what an epoch wrote behind that, nobody was told of.
-fn line_up(pieces: &[Piece], length: u64) -> (Vec<Segment>, Option<Damage>) {
-    let mut segments: Vec<Segment> = Vec::new();
-    let mut covered = 0;
-    for (index, piece) in pieces.iter().enumerate() {
-        if piece.start > covered {
-            let (from, to) = (covered, piece.start);
-            return (segments, Some(Damage::Missing { from, to }));
-        }
-        if piece.start < covered {
-            let key = piece.key.clone();
-            return (segments, Some(Damage::Unplaced { key }));
-        }
-        let next = pieces.get(index + 1).map_or(u64::MAX, |next| next.start);
-        let end = piece.start.saturating_add(piece.size).min(next).min(length);
-        if end > piece.start {
-            segments.push(Segment {
-                store: STORE.to_owned(),
-                key: piece.key.clone(),
-                start: piece.start,
-                end,
-                kind: piece.kind,
-                parts: None,
-            });
-            covered = end;
-        }
+/// A file's bytes as a run, no further than the upload's `length`.
+fn run(piece: &Piece, length: u64) -> Run {
+    let end = piece.start.saturating_add(piece.size).min(length);
+    let segment = (end > piece.start).then(|| Segment {
+        store: STORE.to_owned(),
+        key: piece.key.clone(),
+        start: piece.start,
+        end,
+        kind: piece.kind,
+        parts: None,
+    });
+    Run {
+        start: piece.start,
+        segments: segment.into_iter().collect(),
     }
-    (segments, None)
 }
 
 fn size_of(path: &Path) -> Result<Option<u64>, Error> {

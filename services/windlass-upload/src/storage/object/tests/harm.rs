@@ -199,7 +199,15 @@ async fn a_process_may_die_before_and_after_each_of_its_requests() {
                 let mut taken = record.clone();
                 taken.token.epoch = taken.token.epoch.next();
                 if survived % 2 == 1 {
-                    let secured = direct.secure(&record.key, found).await.unwrap();
+                    let secured = direct
+                        .secure(
+                            &record.key,
+                            found,
+                            record.token.generation.next(),
+                            record.token.epoch.next(),
+                        )
+                        .await
+                        .unwrap();
                     (taken.received, taken.segments) = (secured.received(), secured.segments);
                     taken.multipart = None;
                 }
