@@ -79,6 +79,15 @@ impl Session {
         Self::open(upload, hold, Expected::Absent, lead, record).await
     }
 
+    /// A session on a task that has just been recorded by this very process.
+    pub(crate) async fn begin(upload: Arc<Upload>, hold: Hold, record: Record) -> Result<Self, Error> {
+        let expected = Expected::Holder {
+            token: record.token,
+            received: record.received,
+        };
+        Self::open(upload, hold, expected, Vec::new(), record).await
+    }
+
     /// A session on a task that is there.
     pub(crate) async fn resume(
         upload: Arc<Upload>,

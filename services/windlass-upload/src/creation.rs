@@ -110,8 +110,6 @@ impl New {
                 retry_after: Duration::from_secs(1),
             }),
             (None, hold @ Some(_)) => {
-                // What a process left that died before the record: a random id is never met again, this one is.
-                patiently!(upload, upload.storage().remove(key, &[], self.creation.token.epoch))?;
                 self.hold = hold;
                 Ok(Claim::Ours(Box::new(self)))
             }
@@ -185,7 +183,12 @@ impl New {
             .await?;
         let hold = self.hold.or_else(|| self.upload.holders.try_hold(&self.creation.key));
         let hold = hold.ok_or(Error::FindUpload)?;
-        let mut session = Session::create(self.upload, hold, self.creation).await?;
+        let mut session = if self.query.is_some() {
+            let record = claim(&self.upload, self.creation).await?;
+            Session::begin(self.upload, hold, record).await?
+        } else {
+            Session::create(self.upload, hold, self.creation).await?
+        };
         session.on_behalf_of(asked);
         Ok((session, answer))
     }
@@ -198,11 +201,33 @@ impl New {
         let upload = self.upload;
         let answer = upload.ask_before_creation(&mut self.creation, asked, None).await?;
         upload.tenants.open(&self.creation.key, self.creation.lifetime).await?;
+        if self.query.is_some() {
+            return Ok((claim(&upload, self.creation).await?, answer));
+        }
         let manifest = Manifest::of(&self.creation, UnixMillis::now());
         patiently!(upload, upload.storage().write_manifest(&manifest))?;
         match upload.commit(Commit::create(self.creation)).await? {
             Outcome::Committed(Entry::Live(record)) => Ok((*record, answer)),
             other => Err(failure(other)),
         }
+    }
+}
+
+/// Records the upload of a link before anything of it is stored: of two processes that come to it at once, the store lets
+/// one go on. What a process left that died before its record is removed only then; a random id is never met again, this
+/// one is.
+async fn claim(upload: &Upload, creation: Creation) -> Result<Record, Error> {
+    let manifest = Manifest::of(&creation, UnixMillis::now());
+    match upload.commit(Commit::create(creation)).await? {
+        Outcome::Committed(Entry::Live(record)) => {
+            let Record { key, token, .. } = &*record;
+            patiently!(upload, upload.storage().remove(key, &[], token.epoch))?;
+            patiently!(upload, upload.storage().write_manifest(&manifest))?;
+            Ok(*record)
+        }
+        Outcome::Conflict(Some(_)) => Err(Error::HoldUpload {
+            retry_after: Duration::from_secs(1),
+        }),
+        other => Err(failure(other)),
     }
 }

@@ -2,11 +2,13 @@
 
 use end_to_end::content::Content;
 use end_to_end::form::Form;
+use end_to_end::report;
 use end_to_end::server::{Server, Settings};
 use end_to_end::token;
 use end_to_end::tus::{Client, SOON, Upload};
 use end_to_end::wait::eventually;
 use end_to_end::wire::{Body, Request, Response};
+use fixture_redis::Redis;
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -14,19 +16,23 @@ const LATER: u64 = 4_000_000_000;
 
 async fn server() -> (TempDir, Server) {
     let folder = TempDir::new().expect("a temporary folder can be made");
-    let (secret, links) = (folder.path().join("secret"), folder.path().join("links"));
-    std::fs::write(&secret, token::SECRET).expect("a file can be written");
-    std::fs::write(&links, token::LINK_SECRET).expect("a file can be written");
-    let config = format!(
-        "auth: {{ hs256SecretFile: {}, linkSecretFile: {} }}",
-        secret.display(),
-        links.display()
-    );
     let settings = Settings {
-        config,
+        config: config(&folder),
         ..Settings::default()
     };
     (folder, Server::with(settings).await)
+}
+
+/// A configuration with both secrets, which lie in `folder`.
+fn config(folder: &TempDir) -> String {
+    let (secret, links) = (folder.path().join("secret"), folder.path().join("links"));
+    std::fs::write(&secret, token::SECRET).expect("a file can be written");
+    std::fs::write(&links, token::LINK_SECRET).expect("a file can be written");
+    format!(
+        "auth: {{ hs256SecretFile: {}, linkSecretFile: {} }}\n",
+        secret.display(),
+        links.display()
+    )
 }
 
 fn creation(query: &str, length: u64) -> Request {
@@ -268,4 +274,42 @@ async fn a_creation_by_link_that_broke_off_is_found_again_by_the_link() {
     assert_eq!(task["taskId"], made.task.as_str());
     assert_eq!(tasks().await.as_array().map(Vec::len), Some(1));
     client.complete(&made).await;
+}
+
+#[tokio::test]
+async fn of_two_processes_that_a_link_comes_to_at_once_one_makes_the_upload() {
+    const LENGTH: u64 = 100_000;
+    let (folder, redis) = (
+        TempDir::new().expect("a temporary folder can be made"),
+        Redis::start().await,
+    );
+    let settings = Settings {
+        config: format!("{}store: {{ redis: {{ url: {} }} }}\n", config(&folder), redis.url()),
+        data: Some(folder.path().join("data")),
+        ..Settings::default()
+    };
+    let (one, other) = (Server::with(settings.clone()).await, Server::with(settings).await);
+    let client = Client::of(&one);
+    let elsewhere = client.at(&other);
+    let mut together = 0;
+    for number in 0..30 {
+        let content = Content::new(number, LENGTH);
+        let link = token::link("acme", "ann", LATER, "1000000", &format!("n{number}"));
+        let creation = creation(&link, LENGTH)
+            .header("Content-Type", "application/offset+octet-stream")
+            .body(content.bytes(0..LENGTH));
+        let answers = tokio::join!(client.answer(&creation), elsewhere.answer(&creation));
+        let answers = [answers.0, answers.1];
+        for answer in &answers {
+            // Who comes second is told to come again, or where the first one's is.
+            assert!(matches!(answer.status, 201 | 423), "{answer:?}");
+        }
+        together += answers.iter().filter(|answer| answer.status == 423).count();
+        let made = answers.iter().find(|answer| answer.status == 201);
+        let made = upload(made.expect("one of the two makes it"), content);
+        client.complete(&made).await;
+    }
+    report::line(&format!(
+        "30 links at two processes at once: {together} told to come again"
+    ));
 }
