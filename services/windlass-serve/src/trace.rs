@@ -4,7 +4,7 @@
 //! commits, their events, calls of hooks and of an object store. Without a collector nothing is recorded, and what the
 //! client sent is handed on as it is.
 //!
-//! Spans of a trace have the target [`TARGET`] and are none of the log's: made by [`step!`], they cost nothing while
+//! Spans of a trace have the target [`TARGET`] and are none of the log's: made by [`crate::step!`], they cost nothing while
 //! nobody collects. No span holds a token, a payload or a raw path.
 
 use std::future::Future;
