@@ -304,7 +304,10 @@ fn cost(item: &Item) -> usize {
 }
 
 fn is_stream_of(item: &Item, wanted: Slot) -> bool {
-    matches!(item, Item::Delivery(Delivery { slot, class: Class::Stream(_), .. }) if *slot == wanted)
+    matches!(
+        item,
+        Item::Delivery(Delivery { slot, class: Class::Stream(_) | Class::Notice, .. }) if *slot == wanted
+    )
 }
 
 #[cfg(test)]

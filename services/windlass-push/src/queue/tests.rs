@@ -12,6 +12,13 @@ fn stream(slot: u32, size: usize) -> Delivery {
     }
 }
 
+fn notice(slot: u32, size: usize) -> Delivery {
+    Delivery {
+        class: Class::Notice,
+        ..stream(slot, size)
+    }
+}
+
 fn latest(slot: u32, revision: u64, size: usize) -> Delivery {
     Delivery {
         slot: Slot(slot),
@@ -74,6 +81,23 @@ fn a_frame_that_can_never_fit_gives_its_own_stream_up() {
         drain(&mut queue),
         [Item::Delivery(stream(1, 10)), Item::Overflow(Slot(2))]
     );
+}
+
+#[test]
+fn a_stream_is_given_up_with_its_notices_and_for_its_notices_alone() {
+    for others in [0, 5] {
+        let mut queue = Queue::new(BOUND);
+        for _ in 0..others {
+            queue.deliver(stream(1, 200));
+        }
+        let put = std::iter::repeat_with(|| queue.deliver(notice(1, 100)));
+        assert!(
+            put.take_while(|put| *put == Put::Queued).count() < BOUND / 100,
+            "the bound holds"
+        );
+        assert_eq!(drain(&mut queue), [Item::Overflow(Slot(1))]);
+        assert_eq!(queue.bytes(), 0);
+    }
 }
 
 #[test]
