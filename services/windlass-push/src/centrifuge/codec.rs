@@ -35,13 +35,11 @@ impl Codec {
         }
     }
 
-    /// The commands of one frame, in order. The first that is malformed is the last.
-    #[must_use]
-    pub fn decode(self, frame: &[u8]) -> Vec<Result<Command, Malformed>> {
-        match self {
-            Self::Json => json::decode(frame),
-            Self::Protobuf => protobuf::decode(frame),
-        }
+    /// The commands of one frame, in order.
+    #[cfg(test)]
+    pub(crate) fn decode(self, frame: &[u8]) -> Vec<Result<Command, Malformed>> {
+        let mut commands = Commands::of(frame.to_vec());
+        std::iter::from_fn(|| commands.take(self)).collect()
     }
 
     /// Appends a reply to the frame that is being made; several go into one frame.
@@ -54,6 +52,51 @@ impl Codec {
             Self::Protobuf => {
                 protobuf::encode(reply, frame);
                 Ok(())
+            }
+        }
+    }
+}
+
+/// The commands of one frame, each typed only when it is taken: an empty one is a byte on the wire and some two hundred
+/// typed, and all wait while the first is performed.
+#[derive(Debug, Default)]
+pub struct Commands {
+    /// The frame, and where in it the next command begins; `None` when no command is left.
+    rest: Option<(Vec<u8>, usize)>,
+}
+
+impl Commands {
+    /// Those of this frame.
+    #[must_use]
+    pub fn of(frame: Vec<u8>) -> Self {
+        Self { rest: Some((frame, 0)) }
+    }
+
+    /// Whether it is known that none is left.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.rest.is_none()
+    }
+
+    /// The next command. The first that is malformed is the last; a frame without any is malformed.
+    pub fn take(&mut self, codec: Codec) -> Option<Result<Command, Malformed>> {
+        let (frame, at) = self.rest.as_mut()?;
+        let next = match codec {
+            Codec::Json => json::next(frame, *at),
+            Codec::Protobuf => protobuf::next(frame, *at),
+        };
+        match next {
+            Ok(Some((command, end))) => {
+                *at = end;
+                Some(Ok(command))
+            }
+            Ok(None) => {
+                self.rest = None;
+                None
+            }
+            Err(malformed) => {
+                self.rest = None;
+                Some(Err(malformed))
             }
         }
     }

@@ -1,13 +1,11 @@
 //! The Centrifuge protocol for a connection's driver: the engine, its encoding, and the commands that wait.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::codec::Malformed;
-use super::command::Command;
+use super::codec::{Commands, Malformed};
 use super::dialect::Dialect;
 use super::engine::{Engine, Output};
 use super::peer::Peer;
@@ -26,8 +24,8 @@ const FRAME_BYTES: usize = 32 * 1024;
 pub struct Centrifuge {
     engine: Engine,
     dialect: Dialect,
-    /// Commands of the last frame that were not taken yet: never more than one frame's.
-    commands: VecDeque<Result<Command, Malformed>>,
+    /// Commands of the last frame that were not taken yet. Another frame is received only when there is none.
+    commands: Commands,
     /// An output that waits for the frame before it.
     next: Option<Box<Output>>,
     /// When it is closed because the server wants to be left: as soon as what the client has asked is answered, at
@@ -44,7 +42,7 @@ impl Centrifuge {
         Self {
             engine,
             dialect,
-            commands: VecDeque::new(),
+            commands: Commands::default(),
             next: None,
             leaves: None,
         }
@@ -57,11 +55,10 @@ impl Centrifuge {
     /// Takes the commands that wait, up to one whose effect has to be waited for.
     fn advance(&mut self, now: Instant) {
         while !self.engine.is_busy() {
-            match self.commands.pop_front() {
+            match self.commands.take(self.dialect.codec) {
                 Some(Ok(command)) => self.engine.command(command, now),
                 Some(Err(Malformed)) => self.engine.garbage(),
                 None => {
-                    self.commands = VecDeque::new();
                     if self.leaves.is_some() {
                         self.engine.leave();
                     }
@@ -76,9 +73,9 @@ impl Session for Centrifuge {
     fn receive(&mut self, message: Message, now: Instant) {
         self.engine.heard(now);
         match message {
-            Message::Text(text) => self.commands.extend(self.dialect.codec.decode(text.as_bytes())),
+            Message::Text(text) => self.commands = Commands::of(text.into_bytes()),
             // The encoding was agreed at the handshake; the kind of frame says nothing.
-            Message::Binary(bytes) => self.commands.extend(self.dialect.codec.decode(&bytes)),
+            Message::Binary(bytes) => self.commands = Commands::of(bytes),
             Message::Ping(_) | Message::Pong | Message::Close(_) => {}
         }
         self.advance(now);

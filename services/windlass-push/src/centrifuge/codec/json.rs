@@ -14,25 +14,22 @@ use crate::centrifuge::reply::{
 use crate::client::ClientInfo;
 use crate::object::Object;
 
-/// The commands of one frame, in order. The first that is malformed is the last; a frame without any is malformed.
-#[must_use]
-pub fn decode(frame: &[u8]) -> Vec<Result<Command, Malformed>> {
-    let mut commands = Vec::new();
-    for line in frame.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii) {
-        if line.is_empty() {
-            continue;
-        }
-        let command = decode_one(line);
-        let malformed = command.is_err();
-        commands.push(command);
-        if malformed {
-            break;
+/// The command that begins at `at`, and where the one after it begins; `None` at the end.
+///
+/// # Errors
+/// [`Malformed`], also for a whole frame without a command.
+pub(super) fn next(frame: &[u8], at: usize) -> Result<Option<(Command, usize)>, Malformed> {
+    let mut begin = at;
+    while begin < frame.len() {
+        let rest = &frame[begin..];
+        let length = rest.iter().position(|byte| *byte == b'\n').unwrap_or(rest.len());
+        let line = rest[..length].trim_ascii();
+        begin += length + 1;
+        if !line.is_empty() {
+            return decode_one(line).map(|command| Some((command, begin)));
         }
     }
-    if commands.is_empty() {
-        commands.push(Err(Malformed));
-    }
-    commands
+    if at == 0 { Err(Malformed) } else { Ok(None) }
 }
 
 /// Appends a reply.

@@ -10,19 +10,18 @@ use crate::centrifuge::command::Command;
 use crate::centrifuge::reply::Reply;
 use wire::{Reader, Writer};
 
-/// The commands of one frame, in order. The first that is malformed is the last; a frame without any is malformed.
-#[must_use]
-pub fn decode(frame: &[u8]) -> Vec<Result<Command, Malformed>> {
-    let mut reader = Reader::new(frame);
-    let mut commands = Vec::new();
-    loop {
-        let command = reader.delimited().and_then(commands::read);
-        let malformed = command.is_err();
-        commands.push(command);
-        if malformed || reader.is_empty() {
-            return commands;
-        }
+/// The command that begins at `at`, and where the one after it begins; `None` at the end.
+///
+/// # Errors
+/// [`Malformed`], also for a whole frame without a command.
+pub(super) fn next(frame: &[u8], at: usize) -> Result<Option<(Command, usize)>, Malformed> {
+    let rest = frame.get(at..).unwrap_or_default();
+    if at > 0 && rest.is_empty() {
+        return Ok(None);
     }
+    let mut reader = Reader::new(rest);
+    let command = reader.delimited().and_then(commands::read)?;
+    Ok(Some((command, frame.len() - reader.len())))
 }
 
 /// Appends a reply.

@@ -70,7 +70,7 @@ impl Bench {
     }
 
     pub(super) fn say(&mut self, text: &str) {
-        for command in json::decode(text.as_bytes()) {
+        for command in Codec::Json.decode(text.as_bytes()) {
             match command {
                 Ok(command) => self.engine.command(command, self.now),
                 Err(_) => self.engine.garbage(),

@@ -1,10 +1,11 @@
 use super::*;
+use crate::centrifuge::codec::Codec;
 use crate::codes::{ErrorCode, UnsubscribeCode};
 use crate::payload::Payload;
 use proptest::prelude::*;
 
 fn one(text: &str) -> Result<Command, Malformed> {
-    let mut commands = decode(text.as_bytes());
+    let mut commands = Codec::Json.decode(text.as_bytes());
     assert_eq!(commands.len(), 1, "{text}");
     commands.remove(0)
 }
@@ -23,7 +24,11 @@ fn what_the_javascript_library_sends_first_is_read() {
         r#"{"subscribe":{"channel":"news","recover":true,"epoch":"7","offset":3,"flag":1},"id":2}"#,
         "\n"
     );
-    let commands: Vec<Command> = decode(frame.as_bytes()).into_iter().map(Result::unwrap).collect();
+    let commands: Vec<Command> = Codec::Json
+        .decode(frame.as_bytes())
+        .into_iter()
+        .map(Result::unwrap)
+        .collect();
     assert_eq!(
         commands[0].method,
         Method::Connect(ConnectRequest {
@@ -80,7 +85,7 @@ fn what_is_no_command_is_malformed() {
 
 #[test]
 fn what_comes_after_a_malformed_command_is_not_read() {
-    let commands = decode(b"{\"id\":1,\"ping\":{}}\ngarbage\n{\"id\":2,\"ping\":{}}");
+    let commands = Codec::Json.decode(b"{\"id\":1,\"ping\":{}}\ngarbage\n{\"id\":2,\"ping\":{}}");
     assert_eq!(
         commands,
         [
@@ -168,7 +173,7 @@ fn several_replies_share_a_frame_and_a_failed_one_leaves_no_trace() {
 proptest! {
     #[test]
     fn no_bytes_make_the_decoder_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-        let commands = decode(&bytes);
+        let commands = Codec::Json.decode(&bytes);
         prop_assert!(!commands.is_empty());
     }
 }

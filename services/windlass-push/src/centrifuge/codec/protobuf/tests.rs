@@ -1,5 +1,5 @@
 use super::*;
-use crate::centrifuge::codec::json;
+use crate::centrifuge::codec::Codec;
 use crate::centrifuge::command::Method;
 use crate::centrifuge::reply::{HistoryResult, Outcome, PresenceResult, Publication, Push};
 use crate::client::ClientInfo;
@@ -84,7 +84,10 @@ fn several_commands_of_a_frame_are_read_as_their_json_is() {
         r#"{"send":{"data":[1]}}"#,
         "\n{}",
     );
-    assert_eq!(decode(&frame.concat()), json::decode(text.as_bytes()));
+    assert_eq!(
+        Codec::Protobuf.decode(&frame.concat()),
+        Codec::Json.decode(text.as_bytes())
+    );
 }
 
 #[test]
@@ -106,7 +109,7 @@ fn each_method_has_its_field() {
             command.number(1, 7_u32);
             command.message(field, |_| {});
         });
-        let commands = decode(&frame);
+        let commands = Codec::Protobuf.decode(&frame);
         assert!(
             matches!(&commands[..], [Ok(command)] if command.id == 7 && is_it(&command.method)),
             "{field} {commands:?}"
@@ -141,7 +144,7 @@ fn what_is_no_command_is_malformed() {
         &number_for_text,
         &only_id,
     ] {
-        assert_eq!(decode(frame), [Err(Malformed)], "{frame:x?}");
+        assert_eq!(Codec::Protobuf.decode(frame), [Err(Malformed)], "{frame:x?}");
     }
 }
 
@@ -234,7 +237,7 @@ fn an_entry_of_a_map_is_a_message_of_key_and_value() {
 proptest! {
     #[test]
     fn no_bytes_make_the_decoder_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-        let commands = decode(&bytes);
+        let commands = Codec::Protobuf.decode(&bytes);
         prop_assert!(!commands.is_empty());
         let _ = decode_emulation(&bytes);
     }

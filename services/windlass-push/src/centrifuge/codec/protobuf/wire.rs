@@ -26,8 +26,9 @@ impl<'a> Reader<'a> {
         Self(bytes)
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+    /// The bytes that were not read yet.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
     }
 
     /// The next field's number and value; `None` at the end.
