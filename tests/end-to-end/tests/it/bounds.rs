@@ -1,6 +1,7 @@
 //! Who asks for memory gets little: the real server's resident size stays within bounds that are printed.
 
 use end_to_end::content::Content;
+use end_to_end::report;
 use end_to_end::server::{Server, Settings};
 use end_to_end::tus::Client;
 use end_to_end::wait::eventually;
@@ -8,22 +9,22 @@ use end_to_end::wire::{Framing, Request};
 
 use crate::limits::raise_own_limit;
 
-const KIB: u64 = 1024;
+pub(super) const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
 
 /// What a server may grow by for reasons of its own while a test runs: the allocator's arenas, threads' stacks, the page
 /// cache of SQLite, code that is read in. The most that was measured: 16 MiB.
-const OWN_GROWTH: u64 = 32 * MIB;
+pub(super) const OWN_GROWTH: u64 = 32 * MIB;
 
 /// The memory of a server, as the kernel counts it.
-struct Memory {
+pub(super) struct Memory {
     pid: u32,
     before: u64,
 }
 
 impl Memory {
     /// From here on: whatever the server needs once it has by now.
-    async fn of(server: &Server) -> Self {
+    pub(super) async fn of(server: &Server) -> Self {
         let client = Client::of(server);
         let upload = client.create(Content::new(99, MIB)).await;
         client.complete(&upload).await;
@@ -39,9 +40,11 @@ impl Memory {
         read(self.pid, "VmHWM:").saturating_sub(self.before)
     }
 
-    fn stays_within(&self, bound: u64, what: &str) {
+    /// Fails when it was more than this many bytes.
+    pub(super) fn stays_within(&self, bound: u64, what: &str) {
         let grown = self.grown();
-        println!("{what}: {} KiB more resident, at most {} KiB", grown / KIB, bound / KIB);
+        let (shown, most) = (grown / KIB, bound / KIB);
+        report::line(&format!("{what}: {shown} KiB more resident, at most {most} KiB"));
         assert!(grown <= bound, "{what}: {grown} bytes more resident, at most {bound}");
     }
 }

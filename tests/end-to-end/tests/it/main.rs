@@ -19,6 +19,7 @@ mod lifecycle;
 mod limits;
 mod links;
 mod paths;
+mod push_bounds;
 mod redis;
 mod storm;
 mod takeover;
