@@ -12,6 +12,7 @@ pub(super) async fn run(storage: &dyn Storage) {
     nothing_is_found_of_what_is_not_there(storage).await;
     what_is_durable_is_found_without_its_record(storage).await;
     every_epoch_is_found_where_it_began(storage).await;
+    what_was_secured_stays_as_it_was_found(storage).await;
     a_final_upload_is_found_whole_without_bytes(storage).await;
     a_listing_names_each_upload_once(storage).await;
 }
@@ -83,8 +84,7 @@ async fn every_epoch_is_found_where_it_began(storage: &dyn Storage) {
     assert_eq!((found.epoch, found.damage), (WriterEpoch(7), None));
 }
 
-/// For a storage that keeps the ground of a reconciliation beside the data; the object store does not yet.
-pub(super) async fn what_was_secured_stays_as_it_was_found(storage: &dyn Storage) {
+async fn what_was_secured_stays_as_it_was_found(storage: &dyn Storage) {
     let mut record = begin(storage, Some(100)).await;
     append(storage, &mut record, b"hello ").await;
     let stale = record.clone();

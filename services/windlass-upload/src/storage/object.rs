@@ -8,6 +8,7 @@
 mod budget;
 mod documents;
 mod find;
+mod layout;
 mod metrics;
 mod name;
 mod pending;
@@ -31,8 +32,9 @@ pub use budget::Budget;
 pub use s3::{Addressing, CreateOnly, Error as RequestError};
 pub use settings::{Error as SettingsError, S3Settings, Settings};
 
+use self::layout::Ground;
 use self::metrics::Metrics;
-use self::name::{Name, folder};
+use self::name::{Name, Run, folder};
 use self::retry::Patience;
 use self::s3::{S3, Source};
 use super::{Bytestream, Completion, Cursor, Error, Found, Manifest, Pace, Page, Storage, Transfer, Writer};
@@ -171,9 +173,20 @@ impl Storage for ObjectStorage {
         self.find_upload(key).await
     }
 
-    /// Multipart uploads become objects: whoever still writes to one finds it gone.
-    async fn secure(&self, _: &TaskKey, mut found: Found, _: Generation, _: WriterEpoch) -> Result<Found, Error> {
-        found.segments = self.complete_all(&found.segments, &[]).await?;
+    /// Multipart uploads become objects: whoever still writes to one finds it gone. Tails are copied: whoever wrote them may
+    /// yet put a part in their place. Then a document of its own says where everything is.
+    async fn secure(
+        &self,
+        key: &TaskKey,
+        mut found: Found,
+        generation: Generation,
+        epoch: WriterEpoch,
+    ) -> Result<Found, Error> {
+        let run = Run::of(generation, epoch);
+        let completed = self.complete_all(&found.segments, &[]).await?;
+        found.segments = self.keep_tails(key, run, completed).await?;
+        let name = format!("{}{}", self.folder(key), Name::Ground { run });
+        self.create_document(&name, &Ground::new(&found.segments)).await?;
         Ok(found)
     }
 

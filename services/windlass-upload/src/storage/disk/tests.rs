@@ -162,7 +162,6 @@ async fn the_disk_answers_without_a_record_as_every_storage_must() {
     let directory = tempfile::tempdir().unwrap();
     let disk = Disk::open(directory.path(), Durability::Process).unwrap();
     contract::run(&disk).await;
-    contract::what_was_secured_stays_as_it_was_found(&disk).await;
 }
 
 #[tokio::test]

@@ -1,38 +1,18 @@
-//! What a bucket says of an upload by itself.
-//!
-//! Runs are gone through in their order. Each began where its writer's record ended, so what an earlier run has behind that
-//! was never acknowledged; a part carries bytes of tails before it and stands in their place. What a multipart upload
-//! became, and what was sealed, was made when every byte was recorded: it stands in place of everything else.
+//! What a bucket says of an upload by itself: one listing, the documents that it names, and the parts that are open.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 
 use windlass_task::{Concat, PartNumber, Parts, Segment, SegmentKind, TaskKey, UnixMillis, WriterEpoch};
 
+use super::layout::{Ground, Layout};
 use super::name::{Name, Run, parse};
 use super::s3::{Object, StoredPart};
 use super::writer::Begin;
 use super::{ObjectStorage, STORE, failed};
-use crate::storage::{Completion, Cursor, Damage, Error, Found, Manifest, Page, Stored, Stray};
+use crate::storage::{Completion, Cursor, Error, Found, Manifest, Page, Stored, Stray};
 
 /// The most that S3 lists at once.
 const PAGE_KEYS: usize = 1_000;
-
-/// What one run left.
-#[derive(Debug, Default)]
-struct Left {
-    /// Where it began, if a document of it says so.
-    from: Option<u64>,
-    pieces: Vec<Segment>,
-}
-
-/// What an upload consists of.
-#[derive(Debug, Default)]
-struct Layout {
-    runs: BTreeMap<Run, Left>,
-    /// What stands in place of everything else.
-    finals: Vec<Segment>,
-}
 
 impl ObjectStorage {
     pub(super) async fn find_upload(&self, task: &TaskKey) -> Result<Option<Found>, Error> {
@@ -58,6 +38,10 @@ impl ObjectStorage {
                     let begin = self.read_document(&object.key).await?;
                     begins.extend(begin.map(|begin| (*run, begin)));
                 }
+                Name::Ground { run } => {
+                    let ground: Option<Ground> = self.read_document(&object.key).await?;
+                    layout.stand_on(*run, ground);
+                }
                 name => layout.add(name, object),
             }
         }
@@ -80,33 +64,21 @@ impl ObjectStorage {
                 .min();
             let parts = listed.get(&begin.upload).and_then(Option::as_ref);
             let segment = parts.and_then(|parts| consecutive(begin, next, parts));
-            let left = layout.runs.entry(*run).or_default();
-            left.from = Some(left.from.map_or(begin.from, |from| from.min(begin.from)));
-            left.pieces.extend(segment);
+            layout.begin(*run, begin.from, segment);
         }
-        let epoch = layout.runs.keys().map(|run| run.epoch).max().unwrap_or(WriterEpoch(0));
-        let (segments, gap) = layout.line_up();
-        let received = segments.last().map_or(0, |last| last.end);
+        let epoch = layout.epoch().unwrap_or(WriterEpoch(0));
         // A final upload's bytes may be its parts'; what was refused may have lost its own.
         let owns_bytes = manifest
             .as_ref()
             .is_none_or(|manifest| !matches!(manifest.concat, Some(Concat::Final { .. })));
-        let completed = completion
-            .as_ref()
-            .filter(|completion| completion.accepted && owns_bytes);
-        let cut = completed
-            .filter(|completion| completion.length > received)
-            .map(|completion| Damage::Missing {
-                from: received,
-                to: completion.length,
-            });
+        let (segments, damage) = layout.line_up(completion.as_ref().filter(|_| owns_bytes));
         Ok(Some(Found {
             manifest,
             completion,
             length,
             segments,
             epoch,
-            damage: gap.or(cut),
+            damage,
         }))
     }
 
@@ -186,87 +158,4 @@ fn consecutive(begin: &Begin, next: Option<PartNumber>, listed: &[StoredPart]) -
             size: begin.size,
         }),
     })
-}
-
-impl Layout {
-    fn add(&mut self, name: &Name, object: &Object) {
-        let segment = |range: &Range<u64>, kind| Segment {
-            store: STORE.to_owned(),
-            key: object.key.clone(),
-            start: range.start,
-            end: range.end,
-            kind,
-            parts: None,
-        };
-        let mut of_run = |run: &Run, segment| self.runs.entry(*run).or_default().pieces.push(segment);
-        match name {
-            Name::Manifest | Name::Length | Name::Completion | Name::Begin { .. } => {}
-            Name::Tail { run, range } => of_run(run, segment(range, SegmentKind::Tail)),
-            Name::Put { run, range } => of_run(run, segment(range, SegmentKind::Object)),
-            Name::Object { run, start } => {
-                self.runs.entry(*run).or_default();
-                let range = *start..*start + object.size;
-                self.finals.push(segment(&range, SegmentKind::Object));
-            }
-            Name::Sealed { range } => self.finals.push(segment(range, SegmentKind::Object)),
-            Name::Taken { end } => self.finals.push(segment(&(0..*end), SegmentKind::Object)),
-        }
-    }
-
-    /// The segments from the first byte on, and what shows that some are missing.
-    fn line_up(self) -> (Vec<Segment>, Option<Damage>) {
-        let finals = chain(&self.finals, 0);
-        let settled = finals.last().map_or(0, |last| last.end);
-        let mut segments = finals.clone();
-        let mut begun = 0;
-        for left in self.runs.values() {
-            let Some(first) = left.pieces.iter().map(|piece| piece.start).min() else {
-                continue;
-            };
-            let from = left.from.unwrap_or(first).max(settled);
-            begun = begun.max(from);
-            let start = first.max(settled);
-            cut_at(&mut segments, from);
-            let covered = segments.last().map_or(0, |last| last.end);
-            let chained = chain(&left.pieces, start);
-            let reached = chained.last().map_or(0, |last| last.end);
-            if start > covered || reached < covered {
-                continue;
-            }
-            cut_at(&mut segments, start);
-            segments.extend(chained);
-        }
-        // What was sealed behind what is not sealed yet.
-        let covered = segments.last().map_or(0, |last| last.end);
-        segments.extend(chain(&self.finals, covered));
-        let received = segments.last().map_or(0, |last| last.end);
-        let gap = (begun > received).then_some(Damage::Missing {
-            from: received,
-            to: begun,
-        });
-        (segments, gap)
-    }
-}
-
-/// Of these, those that follow on one another from `start` on; parts before objects before tails, and of these the longest.
-fn chain(pieces: &[Segment], start: u64) -> Vec<Segment> {
-    let mut chain = Vec::new();
-    let mut at = start;
-    loop {
-        let here = pieces.iter().filter(|piece| piece.start == at && piece.end > at);
-        let rank = |piece: &&Segment| (piece.parts.is_some(), piece.kind == SegmentKind::Object, piece.end);
-        let Some(next) = here.max_by_key(rank) else {
-            return chain;
-        };
-        at = next.end;
-        chain.push(next.clone());
-    }
-}
-
-/// Drops what is behind `end`.
-fn cut_at(segments: &mut Vec<Segment>, end: u64) {
-    segments.retain(|segment| segment.start < end);
-    if let Some(last) = segments.last_mut() {
-        last.end = last.end.min(end);
-    }
 }

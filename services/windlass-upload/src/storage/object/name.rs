@@ -6,6 +6,8 @@
 //! |---|---|
 //! | `manifest`, `length`, `completion` | the documents; a length only where it was deferred |
 //! | `begin-<run>-<first part>` | where a run of parts begins, written before the first of them |
+//! | `ground-<run>` | what a reconciliation found and its generation goes on from |
+//! | `kept-<run>-<start>-<end>` | a tail of that ground, copied: the writer that was overruled may remove its own |
 //! | `tail-<run>-<start>-<end>` | a small remainder |
 //! | `put-<run>-<start>-<end>` | bytes that came in one request, and were written as one object |
 //! | `object-<run>-<start>` | what a multipart upload becomes |
@@ -38,14 +40,19 @@ pub(super) struct Run {
 impl Run {
     /// The run that begins now under `token`.
     pub(super) fn begin(token: &Token) -> Self {
+        Self::of(token.generation, token.epoch)
+    }
+
+    /// The run that begins now, of a generation and an epoch.
+    pub(super) fn of(generation: Generation, epoch: WriterEpoch) -> Self {
         static LAST: AtomicU64 = AtomicU64::new(0);
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let now = u64::try_from(now.as_micros()).unwrap_or(u64::MAX);
         let later = |last: u64| Some(now.max(last + 1));
         let last = LAST.fetch_update(Ordering::Relaxed, Ordering::Relaxed, later);
         Self {
-            generation: token.generation,
-            epoch: token.epoch,
+            generation,
+            epoch,
             at: now.max(last.unwrap_or_default() + 1),
             random: getrandom::u32().expect("the system's random source answers once the system has started"),
         }
@@ -89,6 +96,8 @@ pub(super) enum Name {
     Length,
     Completion,
     Begin { run: Run, first: PartNumber },
+    Ground { run: Run },
+    Kept { run: Run, range: Range<u64> },
     Tail { run: Run, range: Range<u64> },
     Put { run: Run, range: Range<u64> },
     Object { run: Run, start: u64 },
@@ -103,6 +112,8 @@ impl fmt::Display for Name {
             Self::Length => f.write_str("length"),
             Self::Completion => f.write_str("completion"),
             Self::Begin { run, first } => write!(f, "begin-{run}-{}", first.0),
+            Self::Ground { run } => write!(f, "ground-{run}"),
+            Self::Kept { run, range } => write!(f, "kept-{run}-{}-{}", range.start, range.end),
             Self::Tail { run, range } => write!(f, "tail-{run}-{}-{}", range.start, range.end),
             Self::Put { run, range } => write!(f, "put-{run}-{}-{}", range.start, range.end),
             Self::Object { run, start } => write!(f, "object-{run}-{start}"),
@@ -130,6 +141,11 @@ impl FromStr for Name {
             ["begin", by, first] => Self::Begin {
                 run: run(by)?,
                 first: PartNumber(first.parse().map_err(drop)?),
+            },
+            ["ground", by] => Self::Ground { run: run(by)? },
+            ["kept", by, start, end] => Self::Kept {
+                run: run(by)?,
+                range: range(start, end)?,
             },
             ["tail", by, start, end] => Self::Tail {
                 run: run(by)?,
@@ -190,6 +206,8 @@ mod tests {
                 run,
                 first: PartNumber(7),
             },
+            Name::Ground { run },
+            Name::Kept { run, range: 3..9 },
             Name::Tail { run, range: 3..9 },
             Name::Put { run, range: 0..1 },
             Name::Object { run, start: 5 },
@@ -206,6 +224,7 @@ mod tests {
             "put-1.1.1.1.1-0-4",
             "manifest2",
             "object-1.1.1.1",
+            "ground-1.1",
             "",
         ] {
             assert_eq!(parse("a/b/", &format!("{folder}{other}")), None, "{other}");

@@ -5,9 +5,10 @@
 
 use std::collections::BTreeMap;
 
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use windlass_task::{PartNumber, Parts, Segment, SegmentKind, TaskKey};
 
-use super::name::Name;
+use super::name::{Name, Run};
 use super::retry::Patience;
 use super::s3::{ETag, Payload, Source};
 use super::{ObjectStorage, STORE, failed};
@@ -22,6 +23,8 @@ const COPY_BYTES_MAX: u64 = 4 * 1024 * 1024 * 1024;
 const SENT_BYTES: u64 = 64 * 1024 * 1024;
 /// How often completing is begun again because a part was not the one that had been listed a moment before.
 const COMPLETE_TRIES: usize = 4;
+/// How many tails of one upload are copied at once: a record has some tens, and clients wait for its reconciliation.
+const KEPT_AT_ONCE: usize = 8;
 
 /// A part of an object that is made of others.
 #[derive(Debug, Clone)]
@@ -61,6 +64,32 @@ impl ObjectStorage {
             }
             Some(_) | None => Ok(objects),
         }
+    }
+
+    /// Copies each tail among the segments to a name of `run`. One by one: no tail crosses the end of a part.
+    pub(super) async fn keep_tails(
+        &self,
+        task: &TaskKey,
+        run: Run,
+        segments: Vec<Segment>,
+    ) -> Result<Vec<Segment>, Error> {
+        let mut copies = Vec::with_capacity(segments.len());
+        for segment in segments {
+            copies.push(self.keep(self.folder(task), run, segment));
+        }
+        stream::iter(copies).buffered(KEPT_AT_ONCE).try_collect().await
+    }
+
+    async fn keep(&self, folder: String, run: Run, segment: Segment) -> Result<Segment, Error> {
+        if segment.kind != SegmentKind::Tail {
+            return Ok(segment);
+        }
+        let range = segment.start..segment.end;
+        let key = format!("{folder}{}", Name::Kept { run, range });
+        let payload = Payload::new(vec![stored(&segment)]);
+        let written = self.s3.put(&key, payload, Patience::BYTES);
+        written.await.map_err(failed(&key))?;
+        Ok(Segment { key, ..segment })
     }
 
     /// Completes each multipart upload that segments are of; tails become the last one's last part.

@@ -161,6 +161,102 @@ async fn a_part_that_arrives_late_from_an_overruled_writer_changes_nothing() {
     }
 }
 
+/// Reconciles a record that the store of records forgot.
+async fn reconcile(storage: &ObjectStorage, record: &Record) -> Record {
+    let mut record = record.clone();
+    let found = contract::find(storage, &record.key).await;
+    assert_eq!(found.damage, None);
+    record.token.generation = record.token.generation.next();
+    record.token.epoch = found.epoch.next();
+    let (generation, epoch) = (record.token.generation, record.token.epoch);
+    let secured = storage.secure(&record.key, found, generation, epoch).await.unwrap();
+    (record.received, record.segments, record.multipart) = (secured.received(), secured.segments, None);
+    record
+}
+
+/// Other bytes than a request of the present generation brings; they are stored, and committed where nobody else looks.
+async fn append_forgotten(storage: &ObjectStorage, record: &mut Record, size: u64) {
+    let mut writer = storage.open(record).await.unwrap();
+    write(&mut writer, record, Bytes::from(vec![0; size as usize])).await;
+    let checkpoint = writer.checkpoint(None).await.unwrap();
+    commit(&mut writer, record, checkpoint);
+}
+
+#[tokio::test]
+async fn what_a_forgotten_generation_goes_on_to_write_is_neither_shown_nor_missed() {
+    let bucket = Bucket::start();
+    let storage = storage(&bucket.endpoint(), Addressing::Path);
+    let length = 40 * MIB;
+    // In tails alone; in parts and a tail.
+    for ground in [3 * MIB, 9 * MIB] {
+        let mut forgotten = begin(&storage, Some(length)).await;
+        append(&storage, &mut forgotten, 0..ground).await;
+        let mut record = reconcile(&storage, &forgotten).await;
+        assert_eq!(record.received, ground);
+        // Requests after one another, each where the last one ended, into a multipart upload of their own.
+        forgotten.multipart = None;
+        if ground < 8 * MIB {
+            for size in [MIB, 2 * MIB, 9 * MIB, 1] {
+                append_forgotten(&storage, &mut forgotten, size).await;
+            }
+            // The late one put a part in place of the tails, which is an object now.
+            storage.seal(&record.key, &forgotten.segments).await.unwrap();
+        }
+        let found = contract::find(&storage, &record.key).await;
+        assert_eq!((found.received(), found.damage), (ground, None));
+        assert_eq!(found.epoch, record.token.epoch);
+        let mut at = ground;
+        for end in [ground + 1, ground + MIB, ground + 14 * MIB, length - 1, length] {
+            append(&storage, &mut record, at..end).await;
+            at = end;
+            let found = contract::find(&storage, &record.key).await;
+            assert_eq!((&found.segments, found.damage), (&record.segments, None), "at {end}");
+            if end == ground + 14 * MIB {
+                record = reconcile(&storage, &record).await;
+                assert_eq!(record.received, end);
+            }
+        }
+        let sealed = storage.seal(&record.key, &record.segments).await.unwrap();
+        assert!(read(&storage, &sealed, 0..length).await == content(0..length));
+        let completion = Completion::accepted(length);
+        storage.write_completion(&record.key, &completion).await.unwrap();
+        storage.tidy(&record.key, &sealed).await.unwrap();
+        let found = contract::find(&storage, &record.key).await;
+        assert_eq!((found.segments, found.damage), (sealed, None));
+    }
+}
+
+#[tokio::test]
+async fn of_two_that_reconcile_at_once_either_may_go_on() {
+    let bucket = Bucket::start();
+    let storage = storage(&bucket.endpoint(), Addressing::Path);
+    for longer_goes_on in [true, false] {
+        let mut forgotten = begin(&storage, Some(20 * MIB)).await;
+        append(&storage, &mut forgotten, 0..MIB).await;
+        let mut shorter = reconcile(&storage, &forgotten).await;
+        // The other one listed what was there before it saw that ground, and a put had just arrived.
+        let mut found = contract::find(&storage, &forgotten.key).await;
+        append(&storage, &mut forgotten, MIB..2 * MIB).await;
+        found.segments = forgotten.segments.clone();
+        let (generation, epoch) = (shorter.token.generation, shorter.token.epoch.next());
+        let secured = storage.secure(&forgotten.key, found, generation, epoch).await.unwrap();
+        if longer_goes_on {
+            shorter.token.epoch = epoch;
+            (shorter.received, shorter.segments) = (secured.received(), secured.segments);
+        }
+        let mut record = shorter;
+        let mut at = record.received;
+        for end in [at + 1, 12 * MIB, 20 * MIB] {
+            append(&storage, &mut record, at..end).await;
+            at = end;
+            let found = contract::find(&storage, &record.key).await;
+            assert_eq!((found.received(), found.damage, found.epoch), (end, None, epoch));
+        }
+        let sealed = storage.seal(&record.key, &record.segments).await.unwrap();
+        assert!(read(&storage, &sealed, 0..20 * MIB).await == content(0..20 * MIB));
+    }
+}
+
 #[tokio::test]
 async fn objects_of_several_uploads_are_joined_in_the_store_where_they_are_large_enough() {
     let bucket = Bucket::start();
