@@ -54,6 +54,8 @@ pub enum Change {
     Terminate,
     /// It was unfinished for too long; refused unless its time has come by the store's clock.
     Expire,
+    /// Bytes that had been acknowledged are gone, or are others; a tombstone stays.
+    Lose,
     /// The bytes of a tombstone have been removed.
     ForgetBytes,
     /// A final upload lists this partial upload's segments from now on.
@@ -255,6 +257,7 @@ impl Draft {
                 }
                 Some(Entry::Live(_)) | None => return Err(Refusal::Absent),
             },
+            Change::Lose => self.lose(now)?,
             Change::Terminate => self.bury(Cause::Terminated, EventType::Terminated, now)?,
             Change::Expire => {
                 let record = self.record()?;
@@ -372,6 +375,13 @@ impl Draft {
         self.entry = Some(Entry::Gone(Box::new(tombstone)));
         self.events.push(event);
         Ok(())
+    }
+
+    fn lose(&mut self, now: UnixMillis) -> Result<(), Refusal> {
+        self.record()?.finish = Finish::Refused {
+            reason: "bytes that had been acknowledged are gone".to_owned(),
+        };
+        self.bury(Cause::Lost, EventType::Failed, now)
     }
 
     /// Numbers the events of the last change, as the record stood right after it.

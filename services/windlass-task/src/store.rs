@@ -6,6 +6,7 @@
 #[cfg(test)]
 mod contract;
 mod embedded;
+mod inventory;
 mod redis;
 mod settings;
 
@@ -14,7 +15,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-pub use embedded::{Durability, EmbeddedStore, Options};
+pub use embedded::{Durability, EmbeddedReader, EmbeddedStore, Options};
+pub use inventory::{Inventory, Keys, Known, Mark};
 pub use redis::RedisStore;
 pub use settings::{Records, Settings};
 pub use windlass_redis::ConfigureError;

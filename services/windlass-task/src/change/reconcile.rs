@@ -6,7 +6,6 @@ use crate::epoch::Token;
 use crate::event::EventType;
 use crate::record::{Answer, Finish, Record, Segment};
 use crate::status::{Status, Trigger, transition};
-use crate::store::Cause;
 use crate::time::UnixMillis;
 
 /// What the storage has of an upload, and the token with which it goes on.
@@ -55,10 +54,7 @@ impl Draft {
             return Ok(());
         }
         if stored.damaged || stored.received < record.received {
-            record.finish = Finish::Refused {
-                reason: "bytes that had been acknowledged are gone".to_owned(),
-            };
-            return self.bury(Cause::Lost, EventType::Failed, now);
+            return self.lose(now);
         }
         if let Some(kind) = go_on(record, stored, now)? {
             self.kinds.push(kind);

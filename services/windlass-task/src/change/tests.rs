@@ -400,3 +400,29 @@ fn bytes_are_sealed_whole_and_before_the_verdict() {
     let denial = make(&sealed.entry, vec![seal(10)]).unwrap_err();
     assert_eq!(denial, Denial::Refused(Refusal::Verdict));
 }
+
+#[test]
+fn what_is_lost_is_a_tombstone_that_says_so_also_when_it_was_complete() {
+    let mut commit = Commit::create(creation(Some(3)));
+    commit.changes.push(Change::Advance {
+        received: 3,
+        segments: segments(3),
+    });
+    let pending = decide(None, &commit, GENERATION, UnixMillis(5)).unwrap().entry;
+    let finish = held(&pending, vec![Change::Finish(Verdict::Accept)]);
+    let complete = decide(Some(&pending), &finish, GENERATION, UnixMillis(6))
+        .unwrap()
+        .entry;
+    for entry in [pending, complete] {
+        let commit = held(&entry, vec![Change::Lose]);
+        let lost = decide(Some(&entry), &commit, GENERATION, UnixMillis(7)).unwrap();
+        let Entry::Gone(tombstone) = &lost.entry else {
+            panic!("it is not gone: {lost:?}")
+        };
+        assert_eq!((tombstone.cause, tombstone.stored), (Cause::Lost, true));
+        assert_eq!(lost.events.last().map(|event| event.kind), Some(EventType::Failed));
+        let again = Commit::present(tombstone.key.clone(), vec![Change::Lose]);
+        let refused = decide(Some(&lost.entry), &again, GENERATION, UnixMillis(8));
+        assert_eq!(refused.unwrap_err(), Denial::Refused(Refusal::Gone));
+    }
+}

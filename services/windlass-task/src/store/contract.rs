@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use super::inventory::Inventory;
 use super::{Cause, Commit, Entry, Outcome, TOMBSTONE_LIFETIME, TaskStore};
 use crate::catalogue::Catalogue;
 use crate::change::{Change, Refusal, Verdict};
@@ -20,6 +21,7 @@ use crate::time::UnixMillis;
 /// One back end under test, with the clock that it was given.
 pub(super) struct Backend {
     pub(super) store: Arc<dyn TaskStore>,
+    pub(super) inventory: Arc<dyn Inventory>,
     pub(super) outbox: Arc<dyn Outbox>,
     pub(super) catalogue: Arc<dyn Catalogue>,
     pub(super) feed: Feed,
@@ -52,6 +54,7 @@ pub(super) async fn run(backend: impl AsyncFn() -> Backend) {
     the_end_of_what_was_taken_over_is_never_forgotten(&backend().await).await;
     the_catalogue_lists_an_owners_tasks_newest_first(&backend().await).await;
     the_feed_hears_of_what_changes_what_is_shown(&backend().await).await;
+    every_task_is_in_the_inventory(&backend().await).await;
 }
 
 /// A creation with a token of the store's present generation.
@@ -344,4 +347,47 @@ async fn the_feed_hears_of_what_changes_what_is_shown(backend: &Backend) {
         (100, 10, Some(10)),
         "it runs back at the end"
     );
+}
+
+async fn every_task_is_in_the_inventory(backend: &Backend) {
+    let inventory = &backend.inventory;
+    assert_eq!(keys_of(&**inventory, 10).await, []);
+    let mut expected = Vec::new();
+    for tenant in ["default", "other"] {
+        for _ in 0..4 {
+            let mut creation = creation(backend, 10).await;
+            creation.key.tenant = tenant.parse().unwrap();
+            expected.push(live(backend.store.commit(Commit::create(creation)).await.unwrap()));
+        }
+    }
+    // The ends of tasks are in it too.
+    let end = Commit::present(expected[0].key.clone(), vec![Change::Terminate]);
+    backend.store.commit(end).await.unwrap();
+    for limit in [1, 3, 8, 100] {
+        let found = keys_of(&**inventory, limit).await;
+        let mut keys: Vec<_> = expected.iter().map(|record| record.key.clone()).collect();
+        keys.sort();
+        assert_eq!(found, keys, "in pages of {limit}");
+    }
+    let known = inventory.known(&expected[0].key).await.unwrap();
+    assert!(matches!(known.entry, Some(Entry::Gone(_))));
+    assert_eq!(known.generation, expected[0].token.generation);
+    let nobody = inventory.known(&fixture::creation(None).key).await.unwrap();
+    assert_eq!(nobody.entry, None);
+}
+
+/// All keys, from pages of this size.
+async fn keys_of(inventory: &dyn Inventory, limit: usize) -> Vec<TaskKey> {
+    let (mut found, mut after) = (Vec::new(), None);
+    loop {
+        let page = inventory.keys(after.as_ref(), limit).await.unwrap();
+        found.extend(page.keys);
+        match page.next {
+            Some(next) => after = Some(next),
+            None => break,
+        }
+    }
+    found.sort();
+    found.dedup();
+    found
 }

@@ -6,6 +6,7 @@
 //! events that were committed a moment ago are answered from memory.
 
 mod database;
+mod reader;
 mod recent;
 mod tail;
 mod worker;
@@ -17,7 +18,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio::sync::{Notify, mpsc, oneshot};
 
+pub use self::reader::EmbeddedReader;
 use self::worker::{Request, Told};
+use super::inventory::{Inventory, Keys, Known, Mark};
 use super::{Commit, Entry, Error, Outcome, TaskStore};
 use crate::catalogue::{Catalogue, Listed};
 use crate::epoch::Generation;
@@ -27,6 +30,8 @@ use crate::id::{Alias, Owner, TaskId, TaskKey, Tenant};
 use crate::outbox::{Held, Outbox, Position};
 use crate::time::UnixMillis;
 
+/// The records, in the data directory.
+const DATABASE: &str = "tasks.sqlite3";
 /// How many requests may wait for the thread; beyond it, callers wait for a place.
 const QUEUE_LENGTH: usize = 1_024;
 
@@ -73,8 +78,7 @@ impl EmbeddedStore {
     /// [`Error::LockDirectory`] while another process has it; [`Error::OpenDirectory`], [`Error::UseDatabase`].
     pub fn open(directory: &Path, options: Options) -> Result<Self, Error> {
         let lock = lock_directory(directory)?;
-        let database =
-            database::Database::open(&directory.join("tasks.sqlite3"), options.durability, (options.clock)())?;
+        let database = database::Database::open(&directory.join(DATABASE), options.durability, (options.clock)())?;
         let generation = database.generation();
         let (requests, queue) = mpsc::channel(QUEUE_LENGTH);
         let told = Told {
@@ -158,6 +162,21 @@ impl TaskStore for EmbeddedStore {
 
     async fn generation(&self, _: &TaskKey) -> Result<Generation, Error> {
         Ok(self.generation)
+    }
+}
+
+#[async_trait]
+impl Inventory for EmbeddedStore {
+    async fn keys(&self, after: Option<&Mark>, limit: usize) -> Result<Keys, Error> {
+        let after = after.cloned();
+        self.ask(|reply| Request::Keys { after, limit, reply }).await
+    }
+
+    async fn known(&self, key: &TaskKey) -> Result<Known, Error> {
+        Ok(Known {
+            entry: self.load(key).await?,
+            generation: self.generation,
+        })
     }
 }
 

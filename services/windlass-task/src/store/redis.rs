@@ -9,6 +9,8 @@
 mod catalogue;
 mod delivery;
 mod entry;
+mod inventory;
+mod jobs;
 mod keys;
 mod leases;
 mod outbox;

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use serde::Deserialize;
 use windlass_redis::ConfigureError;
 
-use super::{EmbeddedStore, RedisStore, TaskStore};
+use super::{EmbeddedStore, Inventory, RedisStore, TaskStore};
 use crate::catalogue::Catalogue;
 use crate::feed::{Feed, Follow};
+use crate::job::{Jobs, LocalJobs};
 use crate::outbox::Outbox;
 use crate::peers::{Alone, Peers};
 use crate::quota::{LocalQuotas, Quotas};
@@ -35,12 +36,16 @@ impl Settings {
 pub struct Records {
     /// The tasks.
     pub store: Arc<dyn TaskStore>,
+    /// All of them, for who checks them.
+    pub inventory: Arc<dyn Inventory>,
     /// Their durable events.
     pub outbox: Arc<dyn Outbox>,
     /// The list of an owner's tasks.
     pub catalogue: Arc<dyn Catalogue>,
     /// What all processes count together for a tenant.
     pub quotas: Arc<dyn Quotas>,
+    /// Whose turn it is at what one process does for all.
+    pub jobs: Arc<dyn Jobs>,
     /// Their latest values.
     pub feed: Feed,
     /// Who sees that the feed tells of what other processes commit.
@@ -52,7 +57,11 @@ pub struct Records {
 impl From<EmbeddedStore> for Records {
     fn from(store: EmbeddedStore) -> Self {
         let feed = store.feed().clone();
-        let beside = (Arc::new(LocalQuotas::default()) as _, Arc::new(Alone) as _);
+        let beside = Beside {
+            quotas: Arc::new(LocalQuotas::default()),
+            jobs: Arc::new(LocalJobs::default()),
+            peers: Arc::new(Alone),
+        };
         Self::of(store, beside, feed)
     }
 }
@@ -60,26 +69,36 @@ impl From<EmbeddedStore> for Records {
 impl From<RedisStore> for Records {
     fn from(store: RedisStore) -> Self {
         let feed = store.feed().clone();
-        let beside = (Arc::new(store.clone()) as _, Arc::new(store.clone()) as _);
+        let shared = Arc::new(store.clone());
+        let beside = Beside {
+            quotas: shared.clone(),
+            jobs: shared.clone(),
+            peers: shared,
+        };
         Self::of(store, beside, feed)
     }
 }
 
+/// What processes have beside the records.
+struct Beside {
+    quotas: Arc<dyn Quotas>,
+    jobs: Arc<dyn Jobs>,
+    peers: Arc<dyn Peers>,
+}
+
 impl Records {
-    fn of(
-        store: impl TaskStore + Outbox + Catalogue + Follow,
-        (quotas, peers): (Arc<dyn Quotas>, Arc<dyn Peers>),
-        feed: Feed,
-    ) -> Self {
+    fn of(store: impl TaskStore + Inventory + Outbox + Catalogue + Follow, beside: Beside, feed: Feed) -> Self {
         let shared = Arc::new(store);
         Self {
             store: shared.clone(),
+            inventory: shared.clone(),
             outbox: shared.clone(),
             catalogue: shared.clone(),
-            quotas,
+            quotas: beside.quotas,
+            jobs: beside.jobs,
             feed,
             follow: shared,
-            peers,
+            peers: beside.peers,
         }
     }
 }

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
-use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Row, params};
 
 use super::Durability;
 use crate::catalogue::Listed;
@@ -14,6 +14,7 @@ use crate::event::Event;
 use crate::id::{Alias, Owner, TaskId, TaskKey, Tenant};
 use crate::outbox::{Held, Position};
 use crate::record::RECORD_VERSION;
+use crate::store::inventory::{Keys, Mark};
 use crate::store::{Entry, Error};
 use crate::time::UnixMillis;
 
@@ -94,10 +95,7 @@ impl Database {
         connection
             .pragma_update(None, "synchronous", synchronous)
             .map_err(failed("configure"))?;
-        let version: i64 = connection
-            .pragma_query_value(None, "user_version", |row| row.get(0))
-            .map_err(failed("read"))?;
-        match version {
+        match schema_version(&connection)? {
             0 => {
                 let generation = Generation::beginning(now);
                 let begin = format!("INSERT INTO generation VALUES ({generation});");
@@ -109,10 +107,24 @@ impl Database {
         }
         connection.execute_batch(ADDITIONS).map_err(failed("create"))?;
         connection.set_prepared_statement_cache_capacity(32);
+        reserve_log(path);
+        Self::of(connection)
+    }
+
+    /// Opens a database that is there to be read, also beside the process that has it: in WAL mode nobody waits for a reader.
+    pub(super) fn open_to_read(path: &Path) -> Result<Self, Error> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(path, flags).map_err(failed("open"))?;
+        match schema_version(&connection)? {
+            SCHEMA_VERSION => Self::of(connection),
+            version => Err(Error::ReadSchema { version }),
+        }
+    }
+
+    fn of(connection: Connection) -> Result<Self, Error> {
         let generation = connection
             .query_row("SELECT generation FROM generation", (), |row| row.get::<_, i64>(0))
             .map_err(failed("read"))?;
-        reserve_log(path);
         Ok(Self {
             connection,
             generation: Generation(generation.unsigned_abs()),
@@ -239,6 +251,24 @@ impl Database {
                 })
             },
         )
+    }
+
+    /// A page of the keys of all tasks, in their order.
+    pub(super) fn keys(&self, after: Option<&Mark>, limit: usize) -> Result<Keys, Error> {
+        let (tenant, id) = after.and_then(|mark| mark.0.split_once('/')).unwrap_or_default();
+        let keys: Vec<TaskKey> = self.collect(
+            "SELECT tenant, id FROM task WHERE (tenant, id) > (?1, ?2) ORDER BY tenant, id LIMIT ?3",
+            params![tenant, id, limit_of(limit)],
+            |row| {
+                Ok(TaskKey {
+                    tenant: parsed(row, 0)?,
+                    id: parsed(row, 1)?,
+                })
+            },
+        )?;
+        let last = keys.last().filter(|_| keys.len() >= limit);
+        let next = last.map(|last| Mark(last.to_string()));
+        Ok(Keys { keys, next })
     }
 
     pub(super) fn append(&self, event: &Event) -> Result<Position, Error> {
@@ -411,6 +441,12 @@ impl Database {
             .and_then(|mut statement| statement.query_map(params, row)?.collect())
             .map_err(failed("read"))
     }
+}
+
+fn schema_version(connection: &Connection) -> Result<i64, Error> {
+    connection
+        .pragma_query_value(None, "user_version", |row| row.get(0))
+        .map_err(failed("read"))
 }
 
 fn parsed<T>(row: &Row<'_>, index: usize) -> rusqlite::Result<T>

@@ -27,6 +27,7 @@ async fn the_embedded_store_keeps_the_contract() {
         Backend {
             outbox: store.clone(),
             catalogue: store.clone(),
+            inventory: store.clone(),
             store,
             feed,
             clock,
@@ -108,4 +109,24 @@ async fn a_write_that_fails_midway_leaves_nothing_of_its_transaction() {
         store.commit(Commit::create(creation)).await.unwrap(),
         Outcome::Committed(_)
     ));
+}
+
+#[tokio::test]
+async fn who_reads_beside_the_process_sees_each_commit_and_after_its_death_all_of_them() {
+    let directory = tempfile::tempdir().unwrap();
+    assert!(EmbeddedReader::open(directory.path()).unwrap().is_none());
+    let store = open(directory.path(), &TestClock::default());
+    let reader = EmbeddedReader::open(directory.path()).unwrap().unwrap();
+    let creation = creation(Some(10));
+    let key = creation.key.clone();
+    assert_eq!(reader.known(&key).await.unwrap().entry, None);
+    store.commit(Commit::create(creation)).await.unwrap();
+    let known = reader.known(&key).await.unwrap();
+    assert_eq!(known, store.known(&key).await.unwrap());
+    assert_eq!(reader.keys(None, 10).await.unwrap().keys, std::slice::from_ref(&key));
+    drop(store);
+    assert_eq!(reader.known(&key).await.unwrap(), known);
+    drop(reader);
+    let later = EmbeddedReader::open(directory.path()).unwrap().unwrap();
+    assert_eq!(later.known(&key).await.unwrap(), known);
 }

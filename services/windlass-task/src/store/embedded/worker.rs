@@ -16,6 +16,7 @@ use crate::event::{Event, EventType};
 use crate::feed::{Feed, TaskUpdate};
 use crate::id::{Alias, Owner, TaskId, TaskKey, Tenant};
 use crate::outbox::{Held, Position};
+use crate::store::inventory::{Keys, Mark};
 use crate::store::{Commit, Entry, Error, Outcome};
 use crate::time::UnixMillis;
 
@@ -53,6 +54,11 @@ pub(super) enum Request {
     Forget {
         key: TaskKey,
         reply: Reply<()>,
+    },
+    Keys {
+        after: Option<Mark>,
+        limit: usize,
+        reply: Reply<Keys>,
     },
     Join {
         group: &'static str,
@@ -202,6 +208,7 @@ impl Worker {
             Request::Resolve { tenant, alias, reply } => later(database.resolve(&tenant, &alias), reply),
             Request::Due { limit, reply } => later(database.due((self.clock)(), limit), reply),
             Request::Forget { key, reply } => later(self.forget(&key, tidings), reply),
+            Request::Keys { after, limit, reply } => later(database.keys(after.as_ref(), limit), reply),
             Request::Join { group, reply } => later(database.join(group), reply),
             Request::Leave { group, reply } => later(database.leave(group), reply),
             Request::Read { after, limit, reply } => later(database.read(after, limit), reply),

@@ -2,6 +2,7 @@
 
 use crate::epoch::ProcessId;
 use crate::id::{Alias, Owner, Partition, TaskKey, Tenant};
+use crate::job::Job;
 
 /// How many partitions there are, fixed at installation.
 pub(super) const PARTITIONS: usize = 256;
@@ -21,6 +22,24 @@ pub(super) fn task(key: &TaskKey) -> String {
     format!("upload:task:{{{}}}:{}:{}", key.id.partition().0, key.tenant, key.id)
 }
 
+/// What the names of all tasks' hashes match.
+pub(super) const TASKS: &str = "upload:task:*";
+
+/// The task of a hash.
+pub(super) fn task_of_name(name: &str) -> Option<TaskKey> {
+    task_behind("upload:task:{", name)
+}
+
+/// The task of a name that begins so and goes on with the partition, the tenant and the id.
+fn task_behind(beginning: &str, name: &str) -> Option<TaskKey> {
+    let (_, rest) = name.strip_prefix(beginning)?.split_once("}:")?;
+    let (tenant, id) = rest.split_once(':')?;
+    Some(TaskKey {
+        tenant: tenant.parse().ok()?,
+        id: id.parse().ok()?,
+    })
+}
+
 /// Channel: a task's latest value.
 pub(super) fn update(key: &TaskKey) -> String {
     format!("upload:update:{{{}}}:{}:{}", key.id.partition().0, key.tenant, key.id)
@@ -28,12 +47,7 @@ pub(super) fn update(key: &TaskKey) -> String {
 
 /// The task of an update's channel.
 pub(super) fn task_of_update(channel: &str) -> Option<TaskKey> {
-    let (_, rest) = channel.strip_prefix("upload:update:{")?.split_once("}:")?;
-    let (tenant, id) = rest.split_once(':')?;
-    Some(TaskKey {
-        tenant: tenant.parse().ok()?,
-        id: id.parse().ok()?,
-    })
+    task_behind("upload:update:{", channel)
 }
 
 /// Sorted set: who must be looked after when.
@@ -79,6 +93,11 @@ pub(super) fn held(partition: Partition) -> String {
 
 /// Sorted set: the processes that deliver events, by when their lease ends.
 pub(super) const WORKERS: &str = "upload:workers";
+
+/// Hash: whose turn at a job it is, until when, and when it was last done.
+pub(super) fn job(job: Job) -> String {
+    format!("upload:job:{job}")
+}
 
 /// String with an expiry: written to see a primary's replicas in step.
 pub(super) fn confirmation(partition: Partition) -> String {
@@ -145,6 +164,7 @@ mod tests {
             assert!(name.contains(&tag), "{name}");
         }
         assert_eq!(task_of_update(&update(&key)), Some(key.clone()));
+        assert_eq!(task_of_name(&task(&key)), Some(key.clone()));
         assert_eq!(task_of_member(&member(&key)), Some(key));
         assert_eq!(partition_of_outbox(&outbox(partition)), Some(partition));
     }

@@ -14,6 +14,7 @@ use crate::change::Refusal;
 use crate::event::Event;
 use crate::feed::Follow;
 use crate::fixture::creation;
+use crate::job;
 use crate::outbox::{Outbox, Position};
 use crate::quota::{Grant, Quotas as _};
 use crate::record::{Record, Segment, SegmentKind};
@@ -40,6 +41,7 @@ async fn the_redis_store_keeps_the_contract() {
         Backend {
             outbox: store.clone(),
             catalogue: store.clone(),
+            inventory: store.clone(),
             store,
             feed,
             clock,
@@ -491,4 +493,11 @@ async fn two_pods_count_a_tenant_together() {
     assert!(wait <= Duration::from_millis(125), "{wait:?}");
     let elsewhere: Tenant = "other".parse().unwrap();
     assert_eq!(one.grant(&elsewhere, 80, 10).await.unwrap(), Grant::Given);
+}
+
+#[tokio::test]
+async fn of_all_processes_one_has_the_turn_at_a_job() {
+    let redis = Redis::start().await;
+    let (first, second) = (store(redis.url()), store(redis.url()));
+    job::contract::run(&first, &second).await;
 }
