@@ -7,6 +7,7 @@
 
 mod budget;
 mod documents;
+mod exchange;
 mod find;
 mod layout;
 mod metrics;
@@ -16,6 +17,7 @@ mod retry;
 mod s3;
 mod seal;
 mod settings;
+mod store;
 mod writer;
 
 use std::ops::Range;
@@ -29,25 +31,26 @@ use prometheus_client::registry::Registry;
 use windlass_task::{Generation, Record, Segment, SegmentKind, TaskKey, WriterEpoch};
 
 pub use budget::Budget;
-pub use s3::{Addressing, CreateOnly, Error as RequestError};
+pub use exchange::Error as RequestError;
+pub use s3::{Addressing, CreateOnly};
 pub use settings::{Error as SettingsError, S3Settings, Settings};
 
+use self::exchange::Source;
 use self::layout::Ground;
 use self::metrics::Metrics;
 use self::name::{Name, Run, folder};
 use self::retry::Patience;
-use self::s3::{S3, Source};
+use self::s3::S3;
+use self::store::Store;
 use super::{Bytestream, Completion, Cursor, Error, Found, Manifest, Pace, Page, Storage, Transfer, Writer};
 
-/// The name of this storage in segments.
-const STORE: &str = "s3";
 /// DESIGN P1: each full part, the end or break of a body, and every 5 s between.
 const TAIL_EVERY: Duration = Duration::from_secs(5);
 
 /// A bucket. Clones share its connections and its budget.
 #[derive(Debug, Clone)]
 pub struct ObjectStorage {
-    s3: S3,
+    store: Arc<dyn Store>,
     /// What every key begins with; empty, or with a slash at its end.
     prefix: Arc<str>,
     parts_max: u32,
@@ -67,7 +70,7 @@ impl ObjectStorage {
         let settings = &*settings.s3;
         let validated = settings.validate()?;
         let metrics = Metrics::register(registry);
-        let http = s3::client(validated.trusted).map_err(SettingsError::MakeClient)?;
+        let http = exchange::client(validated.trusted).map_err(SettingsError::MakeClient)?;
         let credentials = s3::provider(&validated.credentials, &settings.region, &http);
         let s3 = S3::new(
             http,
@@ -82,13 +85,18 @@ impl ObjectStorage {
             prefix => format!("{prefix}/"),
         };
         Ok(Self {
-            s3,
+            store: Arc::new(s3),
             prefix: prefix.into(),
             parts_max: settings.parts_max,
             joins: !settings.equal_parts,
             budget: Budget::new(settings.buffer_bytes, metrics.held.clone()),
             metrics,
         })
+    }
+
+    /// The name of its kind of store in segments.
+    fn name(&self) -> &'static str {
+        self.store.rules().name
     }
 
     fn folder(&self, key: &TaskKey) -> String {
@@ -100,10 +108,10 @@ impl ObjectStorage {
         if keys.is_empty() {
             return;
         }
-        let s3 = self.s3.clone();
+        let store = Arc::clone(&self.store);
         tokio::spawn(async move {
             for key in keys {
-                if let Err(error) = s3.delete(&key).await {
+                if let Err(error) = store.delete(&key).await {
                     tracing::debug!(
                         error = &error as &dyn std::error::Error,
                         "a tail that is not needed stays"
@@ -117,14 +125,14 @@ impl ObjectStorage {
     /// every store lists them by a prefix.
     async fn abort_all(&self, folder: &str, names: &[Name]) -> Result<(), Error> {
         for begin in self.read_begins(folder, names).await? {
-            self.s3
+            self.store
                 .abort(&begin.key, &begin.upload)
                 .await
                 .map_err(failed(&begin.key))?;
         }
-        let open = self.s3.list_multiparts(folder).await.map_err(failed(folder))?;
+        let open = self.store.list_open(folder).await.map_err(failed(folder))?;
         for (key, upload) in open {
-            self.s3.abort(&key, &upload).await.map_err(failed(&key))?;
+            self.store.abort(&key, &upload).await.map_err(failed(&key))?;
         }
         Ok(())
     }
@@ -159,7 +167,7 @@ impl Storage for ObjectStorage {
         let key = format!("{}{}", self.folder(key), Name::Length);
         let document = length.to_string().into_bytes();
         let written = self
-            .s3
+            .store
             .put(&key, bytes::Bytes::from(document).into(), Patience::REQUEST);
         written.await.map_err(failed(&key))
     }
@@ -204,7 +212,7 @@ impl Storage for ObjectStorage {
             return Ok(Vec::new());
         }
         let key = format!("{}{}", self.folder(key), Name::Taken { end: size });
-        if self.s3.head(&key).await.map_err(failed(&key))? != Some(size) {
+        if self.store.head(&key).await.map_err(failed(&key))? != Some(size) {
             let sources = vec![Source::File {
                 path: file.to_owned(),
                 range: 0..size,
@@ -212,7 +220,7 @@ impl Storage for ObjectStorage {
             self.store_object(&key, sources).await?;
         }
         Ok(vec![Segment {
-            store: STORE.to_owned(),
+            store: self.name().to_owned(),
             key,
             start: 0,
             end: size,
@@ -246,25 +254,25 @@ impl Storage for ObjectStorage {
 
     async fn tidy(&self, key: &TaskKey, segments: &[Segment]) -> Result<(), Error> {
         let folder = self.folder(key);
-        let objects = self.s3.list_all(&folder).await.map_err(failed(&folder))?;
+        let objects = self.store.list_all(&folder).await.map_err(failed(&folder))?;
         for object in objects {
             let name = object.key.strip_prefix(&folder).and_then(|name| name.parse().ok());
             let documents = matches!(name, None | Some(Name::Manifest | Name::Length | Name::Completion));
             if !documents && segments.iter().all(|segment| segment.key != object.key) {
-                self.s3.delete(&object.key).await.map_err(failed(&object.key))?;
+                self.store.delete(&object.key).await.map_err(failed(&object.key))?;
             }
         }
         Ok(())
     }
 
     async fn read(&self, segments: &[Segment], range: Range<u64>) -> Result<Bytestream, Error> {
-        let readable = |segment: &Segment| segment.store == STORE && segment.parts.is_none();
+        let readable = |segment: &Segment| segment.store == self.name() && segment.parts.is_none();
         if let Some(foreign) = segments.iter().find(|segment| !readable(segment)) {
             return Err(Error::FindSegment {
                 key: foreign.key.clone(),
             });
         }
-        let s3 = self.s3.clone();
+        let store = Arc::clone(&self.store);
         let pieces: Vec<(String, Range<u64>)> = segments
             .iter()
             .filter_map(|segment| {
@@ -274,14 +282,15 @@ impl Storage for ObjectStorage {
             .collect();
         let bytes = stream::iter(pieces).flat_map(move |(key, range)| {
             let name = key.clone();
-            s3.read(key, range).map_err(move |source| failed(&name)(source)).boxed()
+            let bytes = store.read(key, range);
+            bytes.map_err(move |source| failed(&name)(source)).boxed()
         });
         Ok(bytes.boxed())
     }
 
     async fn remove(&self, key: &TaskKey, _segments: &[Segment], _epoch: WriterEpoch) -> Result<(), Error> {
         let folder = self.folder(key);
-        let objects = self.s3.list_all(&folder).await.map_err(failed(&folder))?;
+        let objects = self.store.list_all(&folder).await.map_err(failed(&folder))?;
         let names: Vec<Name> = objects
             .iter()
             .filter_map(|object| object.key.strip_prefix(&folder)?.parse().ok())
@@ -294,7 +303,7 @@ impl Storage for ObjectStorage {
         let mut keys: Vec<String> = objects.into_iter().map(|object| object.key).collect();
         keys.sort_by_key(|key| (*key == manifest, begins(key)));
         for key in keys {
-            self.s3.delete(&key).await.map_err(failed(&key))?;
+            self.store.delete(&key).await.map_err(failed(&key))?;
         }
         Ok(())
     }

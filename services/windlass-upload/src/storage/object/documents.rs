@@ -18,12 +18,12 @@ impl ObjectStorage {
         let bytes: Bytes = serde_json::to_vec(document)
             .map_err(|source| Error::EncodeDocument { source })?
             .into();
-        let created = self.s3.create(key, bytes.clone().into(), Patience::REQUEST).await;
+        let created = self.store.create(key, bytes.clone().into(), Patience::REQUEST).await;
         if created.map_err(failed(key))? {
             return Ok(());
         }
         // By somebody else, or by a try whose answer was lost.
-        match self.s3.get(key).await.map_err(failed(key))? {
+        match self.store.get(key).await.map_err(failed(key))? {
             Some(there) if there == bytes => Ok(()),
             Some(_) | None => Err(Error::CreateDocument {
                 path: PathBuf::from(key),
@@ -32,7 +32,7 @@ impl ObjectStorage {
     }
 
     pub(super) async fn read_document<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, Error> {
-        let Some(bytes) = self.s3.get(key).await.map_err(failed(key))? else {
+        let Some(bytes) = self.store.get(key).await.map_err(failed(key))? else {
             return Ok(None);
         };
         let read = serde_json::from_slice(&bytes).map_err(|source| Error::ReadDocument {

@@ -6,18 +6,15 @@ use windlass_task::{Concat, PartNumber, Parts, Segment, SegmentKind, TaskKey, Un
 
 use super::layout::{Ground, Layout};
 use super::name::{Name, Run, parse};
-use super::s3::{Object, StoredPart};
+use super::store::{Object, PAGE_KEYS, StoredPart};
 use super::writer::Begin;
-use super::{ObjectStorage, STORE, failed};
+use super::{ObjectStorage, failed};
 use crate::storage::{Completion, Cursor, Error, Found, Manifest, Page, Stored, Stray};
-
-/// The most that S3 lists at once.
-const PAGE_KEYS: usize = 1_000;
 
 impl ObjectStorage {
     pub(super) async fn find_upload(&self, task: &TaskKey) -> Result<Option<Found>, Error> {
         let folder = self.folder(task);
-        let objects = self.s3.list_all(&folder).await.map_err(failed(&folder))?;
+        let objects = self.store.list_all(&folder).await.map_err(failed(&folder))?;
         let named: Vec<(Name, &Object)> = objects
             .iter()
             .filter_map(|object| Some((object.key.strip_prefix(&folder)?.parse().ok()?, object)))
@@ -27,7 +24,7 @@ impl ObjectStorage {
         }
         let (mut manifest, mut completion) = (None::<Manifest>, None::<Completion>);
         let mut length = None;
-        let mut layout = Layout::default();
+        let mut layout = Layout::of(self.name());
         let mut begins: Vec<(Run, Begin)> = Vec::new();
         for (name, object) in &named {
             match name {
@@ -48,7 +45,7 @@ impl ObjectStorage {
         let mut listed: BTreeMap<String, Option<Vec<StoredPart>>> = BTreeMap::new();
         for (_, begin) in &begins {
             if !listed.contains_key(&begin.upload) {
-                let parts = self.s3.list_parts(&begin.key, &begin.upload).await;
+                let parts = self.store.list_parts(&begin.key, &begin.upload).await;
                 listed.insert(begin.upload.clone(), parts.map_err(failed(&begin.key))?);
             }
         }
@@ -63,7 +60,7 @@ impl ObjectStorage {
                 .filter(|first| *first > begin.first)
                 .min();
             let parts = listed.get(&begin.upload).and_then(Option::as_ref);
-            let segment = parts.and_then(|parts| consecutive(begin, next, parts));
+            let segment = parts.and_then(|parts| consecutive(self.name(), begin, next, parts));
             layout.begin(*run, begin.from, segment);
         }
         let epoch = layout.epoch().unwrap_or(WriterEpoch(0));
@@ -86,7 +83,7 @@ impl ObjectStorage {
         let mut page = Page::default();
         let mut after = after.map(|cursor| cursor.0.clone());
         loop {
-            let listed = self.s3.list(&self.prefix, after.as_deref(), PAGE_KEYS).await;
+            let listed = self.store.list(&self.prefix, after.as_deref(), PAGE_KEYS).await;
             let listed = listed.map_err(failed(&self.prefix))?;
             let more = listed.more && !listed.objects.is_empty();
             for object in listed.objects {
@@ -133,7 +130,7 @@ impl Page {
 }
 
 /// The parts of one run, as far as there is no gap in their numbers and all but the last are whole.
-fn consecutive(begin: &Begin, next: Option<PartNumber>, listed: &[StoredPart]) -> Option<Segment> {
+fn consecutive(store: &str, begin: &Begin, next: Option<PartNumber>, listed: &[StoredPart]) -> Option<Segment> {
     let mut end = begin.start;
     let mut number = begin.first;
     for part in listed.iter().skip_while(|part| part.number < begin.first) {
@@ -147,7 +144,7 @@ fn consecutive(begin: &Begin, next: Option<PartNumber>, listed: &[StoredPart]) -
         }
     }
     (end > begin.start).then(|| Segment {
-        store: STORE.to_owned(),
+        store: store.to_owned(),
         key: begin.key.clone(),
         start: begin.start,
         end,

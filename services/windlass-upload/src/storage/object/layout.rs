@@ -12,9 +12,8 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 use windlass_task::{Generation, Segment, SegmentKind, WriterEpoch};
 
-use super::STORE;
 use super::name::{Name, Run};
-use super::s3::Object;
+use super::store::Object;
 use crate::storage::{self, Completion, Damage, Runs, line_up};
 
 /// What a generation goes on from: where all bytes were when the upload was reconciled.
@@ -53,6 +52,8 @@ struct Left {
 /// What an upload consists of.
 #[derive(Debug, Default)]
 pub(super) struct Layout {
+    /// The name of the kind of store.
+    store: &'static str,
     runs: BTreeMap<Run, Left>,
     /// What multipart uploads became, with the generation that began them.
     objects: Vec<(Generation, Segment)>,
@@ -64,10 +65,19 @@ pub(super) struct Layout {
 }
 
 impl Layout {
+    /// Nothing yet, in this kind of store.
+    pub(super) fn of(store: &'static str) -> Self {
+        Self {
+            store,
+            ..Self::default()
+        }
+    }
+
     /// Adds what its name alone places.
     pub(super) fn add(&mut self, name: &Name, object: &Object) {
+        let store = self.store;
         let segment = |range: &Range<u64>, kind| Segment {
-            store: STORE.to_owned(),
+            store: store.to_owned(),
             key: object.key.clone(),
             start: range.start,
             end: range.end,

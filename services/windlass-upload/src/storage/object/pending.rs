@@ -6,7 +6,7 @@ use std::ops::Range;
 use bytes::Bytes;
 use windlass_task::{Segment, SegmentKind};
 
-use super::s3::{Payload, Source};
+use super::exchange::{Payload, Source};
 
 /// A run of bytes: in memory, stored as a tail, or both.
 #[derive(Debug, Clone)]

@@ -8,19 +8,17 @@ use std::collections::BTreeMap;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use windlass_task::{PartNumber, Parts, Segment, SegmentKind, TaskKey};
 
+use super::exchange::{Payload, Source};
 use super::name::{Name, Run};
 use super::retry::Patience;
-use super::s3::{ETag, Payload, Source};
-use super::{ObjectStorage, STORE, failed};
+use super::store::{Finish, Place, Rules, Tag};
+use super::{ObjectStorage, RequestError, failed};
 use crate::storage::Error;
 
-/// The least that a part must have, but for the last: 5 MiB on S3, R2, MinIO and GCS; Alibaba OSS takes less.
-const PART_BYTES_MIN: u64 = 5 * 1024 * 1024;
-/// The most that one part can have, copied or sent: 5 GiB on all of them. A little less, so that what follows it is no
-/// part of a few bytes.
-const COPY_BYTES_MAX: u64 = 4 * 1024 * 1024 * 1024;
-/// The parts that a file or a run of small objects is sent in.
+/// The least parts that a file, or objects that are not copied, are sent in.
 const SENT_BYTES: u64 = 64 * 1024 * 1024;
+/// How many parts an object is made of at most, where all are sent: each store takes 10,000.
+const SENT_PARTS_MAX: u64 = 9_000;
 /// How often completing is begun again because a part was not the one that had been listed a moment before.
 const COMPLETE_TRIES: usize = 4;
 /// How many tails of one upload are copied at once: a record has some tens, and clients wait for its reconciliation.
@@ -49,18 +47,18 @@ impl ObjectStorage {
             let range = first.start..last.end;
             let key = format!("{}{}", self.folder(task), Name::Sealed { range: range.clone() });
             let payload = Payload::new(tails.iter().map(stored).collect());
-            let written = self.s3.put(&key, payload, Patience::BYTES);
+            let written = self.store.put(&key, payload, Patience::BYTES);
             written.await.map_err(failed(&key))?;
-            objects.push(object(key, range.start, range.end));
+            objects.push(self.object(key, range.start, range.end));
         }
         match objects.last() {
             Some(last) if objects.len() > 1 && self.joins => {
                 let range = 0..last.end;
                 let key = format!("{}{}", self.folder(task), Name::Sealed { range: range.clone() });
-                if self.s3.head(&key).await.map_err(failed(&key))? != Some(range.end) {
+                if self.store.head(&key).await.map_err(failed(&key))? != Some(range.end) {
                     self.store_object(&key, objects.iter().map(stored).collect()).await?;
                 }
-                Ok(vec![object(key, 0, range.end)])
+                Ok(vec![self.object(key, 0, range.end)])
             }
             Some(_) | None => Ok(objects),
         }
@@ -87,7 +85,7 @@ impl ObjectStorage {
         let range = segment.start..segment.end;
         let key = format!("{folder}{}", Name::Kept { run, range });
         let payload = Payload::new(vec![stored(&segment)]);
-        let written = self.s3.put(&key, payload, Patience::BYTES);
+        let written = self.store.put(&key, payload, Patience::BYTES);
         written.await.map_err(failed(&key))?;
         Ok(Segment { key, ..segment })
     }
@@ -123,9 +121,9 @@ impl ObjectStorage {
         };
         let key = &first.key;
         let end = tails.last().map_or(last.end, |tail| tail.end);
-        let sealed = object(key.clone(), first.start, end);
+        let sealed = self.object(key.clone(), first.start, end);
         for _ in 0..COMPLETE_TRIES {
-            let Some(listed) = self.s3.list_parts(key, upload).await.map_err(failed(key))? else {
+            let Some(listed) = self.store.list_parts(key, upload).await.map_err(failed(key))? else {
                 return self.find_completed(sealed).await;
             };
             let mut listed: BTreeMap<_, _> = listed.into_iter().map(|part| (part.number, part)).collect();
@@ -133,24 +131,23 @@ impl ObjectStorage {
             for (number, size) in group.iter().flat_map(numbers) {
                 let found = listed.remove(&number).filter(|part| part.size == size);
                 let found = found.ok_or_else(|| Error::FindSegment { key: key.clone() })?;
-                parts.push((number, found.etag));
+                parts.push((number, found.tag));
             }
             if !tails.is_empty() {
                 // Nobody else's number, and the same bytes whoever does it.
                 let number = PartNumber(self.parts_max);
                 let payload = Payload::new(tails.iter().map(stored).collect());
-                let sent = self.s3.put_part(key, upload, number, payload).await;
-                match sent {
-                    Ok(etag) => parts.push((number, etag)),
+                let place = Place { key, upload, number };
+                match self.store.put_part(place, payload).await {
+                    Ok(tag) => parts.push((number, tag)),
                     Err(error) if error.is_gone() => return self.find_completed(sealed).await,
                     Err(error) => return Err(failed(key)(error)),
                 }
             }
-            match self.s3.complete(key, upload, &parts).await {
-                Ok(()) => return Ok(sealed),
-                Err(error) if error.is_gone() => return self.find_completed(sealed).await,
-                Err(error) if error.has_code("InvalidPart") => {}
-                Err(error) => return Err(failed(key)(error)),
+            match self.store.finish(key, upload, &parts).await.map_err(failed(key))? {
+                Finish::Done => return Ok(sealed),
+                Finish::Gone => return self.find_completed(sealed).await,
+                Finish::Stale => {}
             }
         }
         Err(Error::FindSegment { key: key.clone() })
@@ -158,7 +155,7 @@ impl ObjectStorage {
 
     /// What a multipart upload became that is there no more: whoever completed it named the same parts.
     async fn find_completed(&self, sealed: Segment) -> Result<Segment, Error> {
-        let size = self.s3.head(&sealed.key).await.map_err(failed(&sealed.key))?;
+        let size = self.store.head(&sealed.key).await.map_err(failed(&sealed.key))?;
         if size == Some(sealed.end - sealed.start) {
             Ok(sealed)
         } else {
@@ -170,12 +167,12 @@ impl ObjectStorage {
     pub(super) async fn store_object(&self, key: &str, sources: Vec<Source>) -> Result<(), Error> {
         let whole = Payload::new(sources.clone());
         if whole.size() <= SENT_BYTES {
-            return self.s3.put(key, whole, Patience::BYTES).await.map_err(failed(key));
+            return self.store.put(key, whole, Patience::BYTES).await.map_err(failed(key));
         }
-        let upload = self.s3.create_multipart(key).await.map_err(failed(key))?;
-        let stored = self.store_pieces(key, &upload, plan(sources)).await;
+        let upload = self.store.begin(key).await.map_err(failed(key))?;
+        let stored = self.store_pieces(key, &upload, plan(sources, self.store.rules())).await;
         if stored.is_err()
-            && let Err(error) = self.s3.abort(key, &upload).await
+            && let Err(error) = self.store.abort(key, &upload).await
         {
             tracing::debug!(
                 error = &error as &dyn std::error::Error,
@@ -186,45 +183,75 @@ impl ObjectStorage {
     }
 
     async fn store_pieces(&self, key: &str, upload: &str, pieces: Vec<Piece>) -> Result<(), Error> {
-        let mut parts: Vec<(PartNumber, ETag)> = Vec::with_capacity(pieces.len());
+        let mut parts: Vec<(PartNumber, Tag)> = Vec::with_capacity(pieces.len());
         for (number, piece) in (1..).map(PartNumber).zip(pieces) {
-            let stored = match piece {
-                Piece::Copied(from, range) => self.s3.copy_part(key, upload, number, (&from, range)).await,
-                Piece::Sent(sources) => self.s3.put_part(key, upload, number, Payload::new(sources)).await,
-            };
-            parts.push((number, stored.map_err(failed(key))?));
+            let place = Place { key, upload, number };
+            let tag = self.store_piece(place, piece).await.map_err(failed(key))?;
+            parts.push((number, tag));
         }
-        match self.s3.complete(key, upload, &parts).await {
-            Err(error) if error.is_gone() => Ok(()),
-            completed => completed.map_err(failed(key)),
+        match self.store.finish(key, upload, &parts).await.map_err(failed(key))? {
+            Finish::Done | Finish::Gone => Ok(()),
+            Finish::Stale => Err(Error::FindSegment { key: key.to_owned() }),
+        }
+    }
+
+    async fn store_piece(&self, place: Place<'_>, piece: Piece) -> Result<Tag, RequestError> {
+        let sources = match piece {
+            Piece::Copied(key, range) => {
+                if let Some(tag) = self.store.copy_part(place, &key, range.clone()).await? {
+                    return Ok(tag);
+                }
+                vec![Source::Stored { key, range }]
+            }
+            Piece::Sent(sources) => sources,
+        };
+        self.store.put_part(place, Payload::new(sources)).await
+    }
+
+    fn object(&self, key: String, start: u64, end: u64) -> Segment {
+        Segment {
+            store: self.name().to_owned(),
+            key,
+            start,
+            end,
+            kind: SegmentKind::Object,
+            parts: None,
         }
     }
 }
 
 /// The parts that make an object of these sources: none but the last is too small, none too large. What is large enough is
 /// copied; what is too small is sent together with what follows it.
-fn plan(sources: Vec<Source>) -> Vec<Piece> {
+fn plan(sources: Vec<Source>, rules: Rules) -> Vec<Piece> {
+    let whole: u64 = sources.iter().map(Source::size).sum();
+    let sent = SENT_BYTES.max(whole.div_ceil(SENT_PARTS_MAX));
+    let copied = |source: &Source| {
+        matches!(source, Source::Stored { .. }) && rules.copy_bytes_max > 0 && source.size() >= rules.part_bytes_min
+    };
+    // What could be copied by itself is sent only as far as the part before it needs.
+    let enough = |source: &Source| match source {
+        Source::Stored { .. } if rules.copy_bytes_max > 0 => rules.part_bytes_min,
+        Source::Stored { .. } | Source::File { .. } | Source::Memory(_) => sent,
+    };
     let mut pieces = Vec::new();
     let mut small: Vec<Source> = Vec::new();
     for source in sources {
         let mut rest = Some(source);
         while let Some(source) = rest.take() {
             let gathered: u64 = small.iter().map(Source::size).sum();
-            let (front, behind) = match &source {
-                Source::Stored { .. } if gathered == 0 && source.size() >= PART_BYTES_MIN => {
-                    cut(source, COPY_BYTES_MAX)
-                }
-                Source::Stored { .. } => cut(source, PART_BYTES_MIN - gathered),
-                Source::File { .. } | Source::Memory(_) => cut(source, SENT_BYTES - gathered),
+            let copies = gathered == 0 && copied(&source);
+            let enough = enough(&source);
+            let (front, behind) = if copies {
+                cut(source, rules.copy_bytes_max)
+            } else {
+                cut(source, enough.saturating_sub(gathered))
             };
             rest = behind;
             match front {
-                Source::Stored { key, range } if gathered == 0 && range.end - range.start >= PART_BYTES_MIN => {
-                    pieces.push(Piece::Copied(key, range));
-                }
+                Source::Stored { key, range } if copies => pieces.push(Piece::Copied(key, range)),
                 front => {
                     small.push(front);
-                    if small.iter().map(Source::size).sum::<u64>() >= PART_BYTES_MIN {
+                    if small.iter().map(Source::size).sum::<u64>() >= enough {
                         pieces.push(Piece::Sent(std::mem::take(&mut small)));
                     }
                 }
@@ -275,17 +302,6 @@ fn stored(segment: &Segment) -> Source {
     }
 }
 
-fn object(key: String, start: u64, end: u64) -> Segment {
-    Segment {
-        store: STORE.to_owned(),
-        key,
-        start,
-        end,
-        kind: SegmentKind::Object,
-        parts: None,
-    }
-}
-
 /// The numbers of a segment's parts with the size that each must have.
 fn numbers(segment: &Segment) -> impl Iterator<Item = (PartNumber, u64)> + use<> {
     let (start, end) = (segment.start, segment.end);
@@ -305,12 +321,24 @@ mod tests {
 
     const MIB: u64 = 1024 * 1024;
 
+    const PART_BYTES_MIN: u64 = 5 * MIB;
+    const COPY_BYTES_MAX: u64 = 4 * 1024 * MIB;
+
     fn sizes(sources: &[u64]) -> Vec<(bool, u64)> {
+        sizes_where(sources, PART_BYTES_MIN, COPY_BYTES_MAX)
+    }
+
+    fn sizes_where(sources: &[u64], part_bytes_min: u64, copy_bytes_max: u64) -> Vec<(bool, u64)> {
+        let rules = Rules {
+            name: "some",
+            part_bytes_min,
+            copy_bytes_max,
+        };
         let stored = sources.iter().enumerate().map(|(index, size)| Source::Stored {
             key: index.to_string(),
             range: 0..*size,
         });
-        let pieces = plan(stored.collect());
+        let pieces = plan(stored.collect(), rules);
         let size = |piece: &Piece| match piece {
             Piece::Copied(_, range) => (true, range.end - range.start),
             Piece::Sent(sources) => (false, sources.iter().map(Source::size).sum()),
@@ -339,15 +367,28 @@ mod tests {
     }
 
     #[test]
+    fn what_is_never_copied_is_sent_in_large_parts_and_what_has_no_least_size_is_always_copied() {
+        let sent = [(false, SENT_BYTES), (false, SENT_BYTES), (false, 2 * MIB)];
+        assert_eq!(sizes_where(&[MIB, 2 * SENT_BYTES, MIB], 1, 0), sent);
+        let sources = [1, 2 * COPY_BYTES_MAX, 3];
+        assert_eq!(sizes_where(&sources, 1, u64::MAX), sources.map(|size| (true, size)));
+        let huge = sizes_where(&[20_000 * SENT_BYTES], 1, 0);
+        assert!(huge.len() as u64 <= SENT_PARTS_MAX, "{}", huge.len());
+    }
+
+    #[test]
     fn a_run_of_parts_has_a_number_for_each_and_a_short_one_at_its_end() {
         let segment = Segment {
+            store: "some".to_owned(),
+            key: "k".to_owned(),
+            start: 100,
+            end: 125,
             kind: SegmentKind::Part,
             parts: Some(Parts {
                 upload: "u".to_owned(),
                 first: PartNumber(7),
                 size: 10,
             }),
-            ..object("k".to_owned(), 100, 125)
         };
         let expected = [(PartNumber(7), 10), (PartNumber(8), 10), (PartNumber(9), 5)];
         assert_eq!(numbers(&segment).collect::<Vec<_>>(), expected);

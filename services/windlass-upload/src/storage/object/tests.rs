@@ -11,8 +11,10 @@ use object_store::StaticCredentialProvider;
 use object_store::aws::AwsCredential;
 use prometheus_client::registry::Registry;
 
+use super::exchange::client as http_client;
 use super::metrics::Metrics;
-use super::s3::{Address, Addressing, CreateOnly, S3, client as http_client};
+use super::s3::{Address, Addressing, CreateOnly, S3};
+use super::store::Store;
 use super::{Budget, ObjectStorage};
 
 fn s3(endpoint: &str, addressing: Addressing) -> S3 {
@@ -38,9 +40,14 @@ fn s3_as(endpoint: &str, addressing: Addressing, key: &str, secret: &str) -> S3 
 
 /// A storage whose budget is half of a part.
 fn storage(endpoint: &str, addressing: Addressing) -> ObjectStorage {
+    storage_in(s3(endpoint, addressing))
+}
+
+/// The same in any store.
+fn storage_in(store: impl Store) -> ObjectStorage {
     let metrics = Metrics::register(&mut Registry::default());
     ObjectStorage {
-        s3: s3(endpoint, addressing),
+        store: Arc::new(store),
         prefix: "of/tests/".into(),
         parts_max: 10_000,
         joins: true,

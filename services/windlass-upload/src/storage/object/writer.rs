@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 use std::ops::Range;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -16,7 +17,8 @@ use windlass_task::{Generation, Multipart, PartNumber, Parts, Record, Segment, S
 use super::name::{Name, Run, folder};
 use super::pending::{Pending, Piece, payload};
 use super::retry::Patience;
-use super::{ObjectStorage, RequestError, STORE, failed};
+use super::store::Place;
+use super::{ObjectStorage, RequestError, failed};
 use crate::storage::{Checkpoint, Completion, Error, Storage as _, Writer};
 
 /// Parts of one upload that are under way at once, besides the one that fills: the network is never idle while a part
@@ -154,9 +156,16 @@ impl ObjectWriter {
         let start = self.pending.start();
         let pieces = self.pending.take(size);
         let range = start..self.pending.start();
-        let (s3, payload) = (self.storage.s3.clone(), payload(&pieces));
+        let (store, payload) = (Arc::clone(&self.storage.store), payload(&pieces));
         let (to, upload) = (key.clone(), id.clone());
-        let sending = async move { s3.put_part(&to, &upload, number, payload).await.map(drop) };
+        let sending = async move {
+            let place = Place {
+                key: &to,
+                upload: &upload,
+                number,
+            };
+            store.put_part(place, payload).await.map(drop)
+        };
         self.under_way.push_back(Outgoing {
             key,
             upload: id,
@@ -182,7 +191,7 @@ impl ObjectWriter {
         let name = self.key(&Name::Begin { run: self.run, first });
         let written = self
             .storage
-            .s3
+            .store
             .put(&name, Bytes::from(document).into(), Patience::BYTES);
         written.await.map_err(failed(&name))
     }
@@ -213,7 +222,7 @@ impl ObjectWriter {
                 ..
             }) if follows(parts, *start) => *end = sent.range.end,
             _ => self.there.push(Segment {
-                store: STORE.to_owned(),
+                store: self.storage.name().to_owned(),
                 key: sent.key,
                 start: sent.range.start,
                 end: sent.range.end,
@@ -261,7 +270,7 @@ impl ObjectWriter {
             range: range.clone(),
         });
         let pieces = self.pending.within(&range);
-        let written = self.storage.s3.put(&key, payload(&pieces), Patience::BYTES);
+        let written = self.storage.store.put(&key, payload(&pieces), Patience::BYTES);
         written.await.map_err(failed(&key))?;
         self.superseded.extend(self.pending.replace(range, key));
         Ok(())
@@ -275,10 +284,10 @@ impl ObjectWriter {
             range: range.clone(),
         });
         let pieces = self.pending.take(range.end);
-        let written = self.storage.s3.put(&key, payload(&pieces), Patience::BYTES);
+        let written = self.storage.store.put(&key, payload(&pieces), Patience::BYTES);
         written.await.map_err(failed(&key))?;
         self.there.push(Segment {
-            store: STORE.to_owned(),
+            store: self.storage.name().to_owned(),
             key,
             start: 0,
             end: range.end,
@@ -343,7 +352,7 @@ impl ObjectWriter {
         let pieces = self.under_way.iter().flat_map(|outgoing| &outgoing.pieces);
         let tails = pieces
             .chain(self.pending.pieces())
-            .map_while(|piece| piece.segment(STORE));
+            .map_while(|piece| piece.segment(self.storage.name()));
         segments.extend(tails);
         segments
     }
@@ -412,7 +421,7 @@ impl Writer for ObjectWriter {
                 None => {
                     let start = self.pending.start();
                     let key = self.key(&Name::Object { run: self.run, start });
-                    let id = self.storage.s3.create_multipart(&key).await.map_err(failed(&key))?;
+                    let id = self.storage.store.begin(&key).await.map_err(failed(&key))?;
                     Multipart {
                         key,
                         id,

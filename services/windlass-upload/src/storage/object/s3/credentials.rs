@@ -9,7 +9,7 @@ use object_store::CredentialProvider;
 use object_store::aws::{AmazonS3Builder, AwsCredential, AwsCredentialProvider};
 use tokio::time::Instant;
 
-use super::connector::Connector;
+use super::super::exchange::Connector;
 
 /// How often files with keys are looked at: a rotated secret is in use within this.
 const LOOK_EVERY: Duration = Duration::from_secs(10);

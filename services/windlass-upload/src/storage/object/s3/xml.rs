@@ -5,8 +5,8 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use windlass_task::PartNumber;
 
-use super::error::Refusal;
-use super::multipart::ETag;
+use super::Refusal;
+use crate::storage::object::store::Tag;
 
 /// A page of a listing of objects.
 #[derive(Debug, Default, Deserialize)]
@@ -96,10 +96,10 @@ pub(super) fn error(body: &[u8]) -> Option<Refusal> {
 }
 
 /// The request that completes a multipart upload of these parts.
-pub(super) fn complete(parts: &[(PartNumber, ETag)]) -> String {
+pub(super) fn complete(parts: &[(PartNumber, Tag)]) -> String {
     let mut text = String::from("<CompleteMultipartUpload xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">");
-    for (number, etag) in parts {
-        let etag = escape(etag.0.as_str());
+    for (number, tag) in parts {
+        let etag = escape(tag.0.as_str());
         text.push_str(&format!(
             "<Part><PartNumber>{}</PartNumber><ETag>{etag}</ETag></Part>",
             number.0
@@ -155,7 +155,7 @@ mod tests {
 
     #[test]
     fn parts_are_named_with_their_tags_escaped() {
-        let parts = [(PartNumber(7), ETag("\"a&b\"".to_owned()))];
+        let parts = [(PartNumber(7), Tag("\"a&b\"".to_owned()))];
         let part = "<Part><PartNumber>7</PartNumber><ETag>&quot;a&amp;b&quot;</ETag></Part>";
         assert!(complete(&parts).contains(part));
     }

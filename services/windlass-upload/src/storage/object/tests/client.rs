@@ -3,8 +3,10 @@ use bytes::Bytes;
 use futures_util::TryStreamExt as _;
 use windlass_task::PartNumber;
 
+use super::super::exchange::{Payload, Source};
 use super::super::retry::Patience;
-use super::super::s3::*;
+use super::super::s3::Addressing;
+use super::super::store::{Finish, Place};
 use super::*;
 
 const MIB: usize = 1024 * 1024;
@@ -50,9 +52,9 @@ async fn parts_with_gaps_in_their_numbers_become_one_object_and_completing_twice
     s3.put("large", memory(&vec![7; 6 * MIB]), Patience::BYTES)
         .await
         .unwrap();
-    let upload = s3.create_multipart("whole").await.unwrap();
+    let upload = s3.begin("whole").await.unwrap();
     assert_eq!(
-        s3.list_multiparts("wh").await.unwrap(),
+        s3.list_open("wh").await.unwrap(),
         [("whole".to_owned(), upload.clone())]
     );
 
@@ -64,27 +66,28 @@ async fn parts_with_gaps_in_their_numbers_become_one_object_and_completing_twice
         Source::Memory(Bytes::from(vec![1; 5 * MIB])),
     ]);
     let mut parts = Vec::new();
+    let place = |number| Place {
+        key: "whole",
+        upload: &upload,
+        number: PartNumber(number),
+    };
     for (number, payload) in [(3, mixed), (9, memory(b"the end"))] {
-        let number = PartNumber(number);
-        parts.push((number, s3.put_part("whole", &upload, number, payload).await.unwrap()));
+        let tag = s3.put_part(place(number), payload).await.unwrap();
+        parts.push((PartNumber(number), tag));
     }
-    let number = PartNumber(5);
-    let copied = s3
-        .copy_part("whole", &upload, number, ("large", 0..5 * MIB as u64))
-        .await
-        .unwrap();
-    parts.insert(1, (number, copied));
+    let copied = s3.copy_part(place(5), "large", 0..5 * MIB as u64).await.unwrap();
+    parts.insert(1, (PartNumber(5), copied.unwrap()));
     let listed = s3.list_parts("whole", &upload).await.unwrap().unwrap();
     let sizes: Vec<_> = listed.iter().map(|part| (part.number.0, part.size as usize)).collect();
     assert_eq!(sizes, [(3, 5 * MIB + 100), (5, 5 * MIB), (9, 7)]);
-    s3.complete("whole", &upload, &parts).await.unwrap();
+    assert_eq!(s3.finish("whole", &upload, &parts).await.unwrap(), Finish::Done);
     assert_eq!(s3.head("whole").await.unwrap(), Some(10 * MIB as u64 + 107));
     // S3 says that the upload is gone, or, as this server, that it is done.
-    let again = s3.complete("whole", &upload, &parts).await;
-    assert!(again.is_ok() || again.is_err_and(|error| error.is_gone()));
+    let again = s3.finish("whole", &upload, &parts).await.unwrap();
+    assert!(matches!(again, Finish::Done | Finish::Gone), "{again:?}");
     assert_eq!(s3.list_parts("whole", &upload).await.unwrap(), None);
 
-    let other = s3.create_multipart("other").await.unwrap();
+    let other = s3.begin("other").await.unwrap();
     s3.abort("other", &other).await.unwrap();
     s3.abort("other", &other).await.unwrap();
     assert_eq!(bucket.open_multipart_uploads(), 0);

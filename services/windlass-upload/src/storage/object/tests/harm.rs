@@ -101,11 +101,9 @@ async fn verify(storage: &ObjectStorage, bucket: &Bucket, sealed: &[Segment]) {
     );
 }
 
-fn impatient(storage: ObjectStorage) -> ObjectStorage {
-    ObjectStorage {
-        s3: storage.s3.answering_within(Duration::from_millis(300)),
-        ..storage
-    }
+/// A storage that waits for no answer for long.
+fn impatient(endpoint: &str) -> ObjectStorage {
+    storage_in(s3(endpoint, Addressing::Path).answering_within(Duration::from_millis(300)))
 }
 
 #[tokio::test]
@@ -148,7 +146,7 @@ async fn each_request_may_fail_in_each_way_before_and_after_it_took_effect() {
                 if harm && !unheard { fate } else { Fate::Pass }
             });
             let proxy = proxy.await;
-            let storage = impatient(storage(&proxy.endpoint(), Addressing::Path));
+            let storage = impatient(&proxy.endpoint());
             let (_, store) = create(&storage).await;
             let sealed = go_on(&storage, &store).await;
             let sealed = sealed.unwrap_or_else(|error| panic!("{operation} {fate:?}: {error:?}"));
@@ -245,8 +243,8 @@ async fn a_multipart_upload_that_is_gone_was_completed_if_its_object_is_there() 
 async fn what_alibaba_oss_refuses_is_not_asked_of_it() {
     let bucket = Bucket::start();
     let proxy = Proxy::start(bucket.address(), refused_by_oss()).await;
-    let mut storage = storage(&proxy.virtual_endpoint(), Addressing::VirtualHosted);
-    storage.s3 = storage.s3.creating(CreateOnly::OssForbidOverwrite);
+    let store = s3(&proxy.virtual_endpoint(), Addressing::VirtualHosted);
+    let storage = storage_in(store.creating(CreateOnly::OssForbidOverwrite));
     let (manifest, store) = create(&storage).await;
     storage.write_manifest(&manifest).await.unwrap();
     let sealed = go_on(&storage, &store).await.unwrap();

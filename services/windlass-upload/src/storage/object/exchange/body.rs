@@ -16,7 +16,7 @@ use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::io::ReaderStream;
 
-use super::S3;
+use super::Exchange;
 
 /// How much of a file is read at once.
 const FILE_PIECE_BYTES: usize = 256 * 1024;
@@ -69,7 +69,7 @@ impl Payload {
     }
 
     /// The bytes of a payload that is a document of ours: in memory, and in one piece.
-    pub(super) fn small(&self) -> Option<&[u8]> {
+    pub(in crate::storage::object) fn small(&self) -> Option<&[u8]> {
         match self.sources.as_slice() {
             [] => Some(&[]),
             [Source::Memory(bytes)] if bytes.len() <= SIGNED_BYTES_MAX => Some(bytes),
@@ -78,12 +78,12 @@ impl Payload {
     }
 
     /// A body of exactly these bytes.
-    pub(super) fn body(&self, store: &S3, moving: &Moving) -> reqwest::Body {
+    pub(super) fn body(&self, exchange: &Exchange, moving: &Moving) -> reqwest::Body {
         reqwest::Body::wrap(Outgoing {
             moving: moving.clone(),
             left: self.size(),
             sources: self.sources.clone().into(),
-            store: store.clone(),
+            exchange: exchange.clone(),
             current: None,
         })
     }
@@ -134,7 +134,7 @@ struct Outgoing {
     moving: Moving,
     left: u64,
     sources: VecDeque<Source>,
-    store: S3,
+    exchange: Exchange,
     /// Behind a lock that nobody ever waits for: a body must be shareable, and a stream need not be.
     current: Option<Mutex<BoxStream<'static, Result<Bytes, Problem>>>>,
 }
@@ -143,7 +143,7 @@ impl Outgoing {
     fn open(&self, source: Source) -> BoxStream<'static, Result<Bytes, Problem>> {
         match source {
             Source::Memory(bytes) => stream::iter([Ok(bytes)]).boxed(),
-            Source::Stored { key, range } => self.store.read(key, range).map_err(Problem::from).boxed(),
+            Source::Stored { key, range } => self.exchange.read(key, range).map_err(Problem::from).boxed(),
             Source::File { path, range } => stream::once(open_file(path, range)).try_flatten().boxed(),
         }
     }

@@ -6,8 +6,8 @@ use http::StatusCode;
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub(in crate::storage::object) struct Refusal {
-    pub(super) code: String,
-    pub(super) message: String,
+    pub(in crate::storage::object) code: String,
+    pub(in crate::storage::object) message: String,
 }
 
 /// A request that failed.
@@ -138,7 +138,7 @@ impl Error {
     }
 
     /// Whether the object is not there. A HEAD's refusal has no body and so no code.
-    pub(super) fn is_missing(&self) -> bool {
+    pub(in crate::storage::object) fn is_missing(&self) -> bool {
         matches!(self, Self::Refuse { status, code, .. }
             if *status == StatusCode::NOT_FOUND && (code.is_empty() || code == "NoSuchKey" || code == "NotFound"))
     }
@@ -149,7 +149,7 @@ impl Error {
     }
 
     /// Whether an object to be created is there already.
-    pub(super) fn is_taken(&self) -> bool {
+    pub(in crate::storage::object) fn is_taken(&self) -> bool {
         matches!(self, Self::Refuse { status, code, .. }
             if *status == StatusCode::PRECONDITION_FAILED || code == "FileAlreadyExists" || code == "PreconditionFailed")
     }

@@ -64,7 +64,7 @@ impl Resolve for Names {
 
 /// The same client in the shape in which credentials are asked for.
 #[derive(Debug, Clone)]
-pub(super) struct Connector(pub(super) reqwest::Client);
+pub(in crate::storage::object) struct Connector(pub(in crate::storage::object) reqwest::Client);
 
 impl HttpConnector for Connector {
     fn connect(&self, _options: &ClientOptions) -> object_store::Result<HttpClient> {

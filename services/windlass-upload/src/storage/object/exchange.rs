@@ -1,0 +1,248 @@
+//! One request to a store and its answer, whatever the dialect: signed, sent, watched, counted, and tried again from the same
+//! bytes.
+//!
+//! Credentials and signatures are `object_store`'s. The requests are not: its part numbers begin anew with each writer, it
+//! cannot list parts or copy into them, and it tries again by rules of its own.
+
+mod body;
+mod connector;
+mod download;
+mod error;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use object_store::client::HttpRequestBody;
+use reqwest::Url;
+use tokio::time::{Instant, timeout};
+
+use body::Moving;
+pub(super) use body::{Payload, Source};
+pub(super) use connector::{Connector, client};
+pub use error::Error;
+pub(super) use error::Refusal;
+
+use super::metrics::Metrics;
+use super::retry::Patience;
+
+/// How long a store may take to begin its answer, and how long a body on its way out may stand still.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+/// The largest answer that is read into memory: a page of 1000 keys, or a list of 10,000 parts, takes some hundred KiB.
+const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// What kinds of stores do each in their own way.
+#[async_trait]
+pub(super) trait Dialect: fmt::Debug + Send + Sync + 'static {
+    /// Adds to a request who asks, in its head or its URL, and what each request says besides.
+    async fn sign(
+        &self,
+        request: &mut http::Request<HttpRequestBody>,
+        payload: &Payload,
+    ) -> Result<(), object_store::Error>;
+
+    /// The name of the request that reads an object.
+    fn reading(&self) -> &'static str;
+
+    /// Where an object's bytes are read.
+    fn object(&self, key: &str) -> Url;
+
+    /// The refusal that an answer is, if it says so.
+    fn refusal(&self, headers: &HeaderMap, body: &[u8]) -> Option<Refusal>;
+}
+
+/// The way to one store. Clones share its connections.
+#[derive(Debug, Clone)]
+pub(super) struct Exchange {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    http: reqwest::Client,
+    dialect: Box<dyn Dialect>,
+    metrics: Metrics,
+    answer_within: Duration,
+}
+
+/// What one request says.
+pub(super) struct Call {
+    pub(super) operation: &'static str,
+    pub(super) method: Method,
+    pub(super) url: Url,
+    pub(super) headers: Vec<(HeaderName, HeaderValue)>,
+    pub(super) payload: Payload,
+    pub(super) patience: Patience,
+}
+
+impl Call {
+    pub(super) fn new(operation: &'static str, method: Method, url: Url) -> Self {
+        Self {
+            operation,
+            method,
+            url,
+            headers: Vec::new(),
+            payload: Payload::default(),
+            patience: Patience::REQUEST,
+        }
+    }
+}
+
+impl Exchange {
+    pub(super) fn new(http: reqwest::Client, dialect: impl Dialect, metrics: Metrics) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                http,
+                dialect: Box::new(dialect),
+                metrics,
+                answer_within: ANSWER_WITHIN,
+            }),
+        }
+    }
+
+    /// The same with less time for each answer.
+    #[cfg(test)]
+    pub(super) fn answering_within(mut self, answer_within: Duration) -> Self {
+        Arc::get_mut(&mut self.inner)
+            .expect("it is not shared yet")
+            .answer_within = answer_within;
+        self
+    }
+
+    /// Makes a request until it is answered well or its patience ends, and reads the whole answer.
+    pub(super) async fn call(&self, call: Call) -> Result<(HeaderMap, Bytes), Error> {
+        let mut tries = call.patience.begin();
+        loop {
+            let began = Instant::now();
+            let done = self.try_call(&call).await;
+            self.count(call.operation, began, done.as_ref().err());
+            match done {
+                Err(error) if error.is_temporary() && tries.wait().await => {}
+                done => return done,
+            }
+        }
+    }
+
+    /// The same for an answer that is read as it comes.
+    async fn open(&self, call: Call) -> Result<reqwest::Response, Error> {
+        let mut tries = call.patience.begin();
+        loop {
+            let began = Instant::now();
+            let done = self.begin(&call).await;
+            self.count(call.operation, began, done.as_ref().err());
+            match done {
+                Err(error) if error.is_temporary() && tries.wait().await => {}
+                done => return done,
+            }
+        }
+    }
+
+    async fn try_call(&self, call: &Call) -> Result<(HeaderMap, Bytes), Error> {
+        let response = self.begin(call).await?;
+        let headers = response.headers().clone();
+        let body = self.in_time(call.operation, read_whole(response)).await?;
+        // Some requests are answered before they are carried out, so that a failure comes as a body.
+        match self.inner.dialect.refusal(&headers, &body) {
+            Some(refusal) => Err(Error::refused(call.operation, http::StatusCode::OK, refusal)),
+            None => Ok((headers, body)),
+        }
+    }
+
+    fn count(&self, operation: &'static str, began: Instant, error: Option<&Error>) {
+        let outcome = match error {
+            None => "done",
+            Some(error) if error.is_temporary() => "failed",
+            Some(_) => "refused",
+        };
+        let seconds = began.elapsed().as_secs_f64();
+        self.inner.metrics.requested(operation, outcome, seconds);
+        if let Some(error) = error.filter(|error| error.is_temporary()) {
+            tracing::debug!(
+                operation,
+                error = error as &dyn std::error::Error,
+                "a request to the object store failed"
+            );
+        }
+    }
+
+    /// One try: signed, sent, and answered with a status that means success.
+    async fn begin(&self, call: &Call) -> Result<reqwest::Response, Error> {
+        let Inner {
+            http,
+            dialect,
+            answer_within,
+            ..
+        } = &*self.inner;
+        let moving = Moving::begin();
+        let request = self.sign(call, &moving).await?;
+        let answered = moving.watch(*answer_within, http.execute(request)).await;
+        let response = answered
+            .ok_or(Error::Await {
+                operation: call.operation,
+            })?
+            .map_err(|source| Error::unsent(call.operation, source))?;
+        let status = response.status();
+        let asks_for_range = call.headers.iter().any(|(name, _)| name == header::RANGE);
+        if asks_for_range && status == http::StatusCode::OK {
+            // Whatever this is, it is not the bytes that were asked for.
+            return Err(Error::Read {
+                operation: call.operation,
+            });
+        }
+        if status.is_success() {
+            return Ok(response);
+        }
+        let headers = response.headers().clone();
+        let body = self.in_time(call.operation, read_whole(response)).await?;
+        let refusal = dialect.refusal(&headers, &body).unwrap_or_default();
+        Err(Error::refused(call.operation, status, refusal))
+    }
+
+    async fn sign(&self, call: &Call, moving: &Moving) -> Result<reqwest::Request, Error> {
+        let mut signed = http::Request::new(HttpRequestBody::empty());
+        let unnamed = || Error::Name {
+            key: call.url.path().to_owned(),
+        };
+        *signed.method_mut() = call.method.clone();
+        *signed.uri_mut() = call.url.as_str().parse().map_err(|_| unnamed())?;
+        signed.headers_mut().extend(call.headers.iter().cloned());
+        let signing = self.inner.dialect.sign(&mut signed, &call.payload);
+        signing.await.map_err(|source| Error::Sign { source })?;
+        let url = signed.uri().to_string().parse().map_err(|_| unnamed())?;
+        let mut request = reqwest::Request::new(call.method.clone(), url);
+        *request.headers_mut() = std::mem::take(signed.headers_mut());
+        let carries = call.payload.size() > 0 || matches!(call.method, Method::PUT | Method::POST);
+        if carries {
+            request
+                .headers_mut()
+                .insert(header::CONTENT_LENGTH, call.payload.size().into());
+            *request.body_mut() = Some(call.payload.body(self, moving));
+        }
+        Ok(request)
+    }
+
+    async fn in_time<T>(
+        &self,
+        operation: &'static str,
+        work: impl Future<Output = Result<T, reqwest::Error>>,
+    ) -> Result<T, Error> {
+        let done = timeout(self.inner.answer_within, work).await;
+        let done = done.map_err(|_| Error::Await { operation })?;
+        done.map_err(|source| Error::Send {
+            operation,
+            source: source.without_url(),
+        })
+    }
+}
+
+async fn read_whole(mut response: reqwest::Response) -> Result<Bytes, reqwest::Error> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await? {
+        let room = ANSWER_BYTES_MAX.saturating_sub(body.len());
+        body.extend_from_slice(chunk.get(..room.min(chunk.len())).unwrap_or_default());
+    }
+    Ok(body.into())
+}
