@@ -21,6 +21,7 @@ use crate::socket::Wire;
 use crate::tls::Tls;
 use crate::tracker::Tracker;
 
+mod again;
 mod body;
 mod connection;
 mod http1;

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::windows::Grant;
-use super::{Listener, http1, http2};
+use super::{Listener, again, http1, http2};
 use crate::socket::{Socket, Wire};
 use crate::tls::{Chosen, Tls};
 use crate::tracker::{Guard, Tracker};
@@ -47,7 +47,7 @@ pub(super) async fn drive(wire: Wire, listener: Arc<Listener>) {
         () = draining => None,
     };
     match greeted {
-        Some((socket, Version::Http1)) => http1::drive(socket, &listener).await,
+        Some((socket, Version::Http1)) => again::in_place(http1::drive(socket, &listener)).await,
         Some((socket, Version::Http2(grant))) => http2::drive(socket, &listener, grant).await,
         None => {}
     }
