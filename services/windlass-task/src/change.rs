@@ -63,6 +63,12 @@ pub enum Change {
         /// The final upload.
         by: TaskId,
     },
+    /// A final upload that the store had forgotten lists them: also those of a partial upload that was ended meanwhile, as
+    /// long as they are stored.
+    AdoptAgain {
+        /// The final upload.
+        by: TaskId,
+    },
     /// It lists them no more.
     Disown {
         /// The final upload.
@@ -290,14 +296,11 @@ impl Draft {
                 let kind = finish(self.record()?, verdict, now)?;
                 self.kinds.push(kind);
             }
-            Change::Adopt { by } => match &mut self.record()?.concat {
-                Some(Concat::Partial { adopted_by }) => {
-                    if !adopted_by.contains(by) {
-                        adopted_by.push(by.clone());
-                    }
-                }
-                Some(Concat::Final { .. }) | None => return Err(Refusal::Concat),
+            Change::AdoptAgain { by } => match &mut self.entry {
+                Some(Entry::Gone(tombstone)) if tombstone.stored => adopt(&mut tombstone.adopted_by, by),
+                Some(Entry::Gone(_) | Entry::Live(_)) | None => adopt(self.adopters()?, by),
             },
+            Change::Adopt { by } => adopt(self.adopters()?, by),
             Change::Disown { by } => match &mut self.entry {
                 Some(Entry::Live(record)) => {
                     if let Some(Concat::Partial { adopted_by }) = &mut record.concat {
@@ -359,6 +362,14 @@ impl Draft {
         }
     }
 
+    /// The final uploads that list a partial upload's segments.
+    fn adopters(&mut self) -> Result<&mut Vec<TaskId>, Refusal> {
+        match &mut self.record()?.concat {
+            Some(Concat::Partial { adopted_by }) => Ok(adopted_by),
+            Some(Concat::Final { .. }) | None => Err(Refusal::Concat),
+        }
+    }
+
     fn step(&mut self, trigger: Trigger) -> Result<(), Refusal> {
         let record = self.record()?;
         record.status = transition(record.status, trigger)?;
@@ -393,6 +404,12 @@ impl Draft {
                     .push(Event::of(kind, record, now, traceparent.map(str::to_owned)));
             }
         }
+    }
+}
+
+fn adopt(adopters: &mut Vec<TaskId>, by: &TaskId) {
+    if !adopters.contains(by) {
+        adopters.push(by.clone());
     }
 }
 

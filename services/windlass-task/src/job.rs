@@ -22,6 +22,9 @@ impl Job {
     /// Removing what no upload needs.
     pub const GARBAGE: Self = Self("garbage");
 
+    /// Recording again what the store has forgotten.
+    pub const REBUILD: Self = Self("rebuild");
+
     /// The work with this name: lowercase letters and hyphens.
     #[must_use]
     pub const fn named(name: &'static str) -> Self {

@@ -131,6 +131,14 @@ impl Tombstone {
     fn is_kept(&self) -> bool {
         !self.aliases.is_empty()
     }
+
+    /// The bytes of a partial upload that was complete when it ended, for a final upload that lists them.
+    #[must_use]
+    pub fn lent_to(&self, adopter: &TaskId) -> Option<&[Segment]> {
+        // Nothing else than completed is shown as 100.
+        let is_lent = self.stored && self.progress == 100 && self.adopted_by.contains(adopter);
+        is_lent.then_some(&*self.segments)
+    }
 }
 
 impl Entry {

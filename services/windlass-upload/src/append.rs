@@ -265,7 +265,9 @@ impl Session {
     pub(crate) async fn invalidate(&mut self) -> Result<(), Error> {
         let commit = Commit::present(self.record.key.clone(), vec![Change::Terminate]);
         match self.upload.commit(commit).await? {
-            Outcome::Committed(Entry::Gone(tombstone)) => upkeep::remove_bytes(&self.upload, &tombstone).await,
+            Outcome::Committed(Entry::Gone(tombstone)) => {
+                upkeep::remove_bytes(&self.upload, &tombstone).await.map(drop)
+            }
             // It was never made.
             Outcome::Refused(Refusal::Absent, None) => Ok(()),
             other => Err(failure(other)),

@@ -87,11 +87,23 @@ pub(crate) async fn adopt_again(upload: &Arc<Upload>, record: Record) -> Result<
             id: id.clone(),
         };
         // The part's own record may be of an earlier generation, or forgotten with this one.
-        let Some(Entry::Live(_)) = upload.entry(&part).await? else {
-            continue;
+        let adopted_by = match upload.entry(&part).await? {
+            Some(Entry::Live(part)) => match part.concat {
+                Some(Concat::Partial { adopted_by }) => adopted_by,
+                Some(Concat::Final { .. }) | None => continue,
+            },
+            // It was ended before anybody could know who lists its bytes: nothing is removed until the store is whole.
+            Some(Entry::Gone(part)) if part.stored => part.adopted_by,
+            Some(Entry::Gone(_)) | None => continue,
         };
         let by = record.key.id.clone();
-        match upload.commit(Commit::present(part, vec![Change::Adopt { by }])).await? {
+        if adopted_by.contains(&by) {
+            continue;
+        }
+        match upload
+            .commit(Commit::present(part, vec![Change::AdoptAgain { by }]))
+            .await?
+        {
             Outcome::Committed(_) | Outcome::Refused(Refusal::Gone | Refusal::Concat, _) => {}
             other => return Err(failure(other)),
         }
@@ -164,6 +176,11 @@ pub(crate) async fn join(upload: &Arc<Upload>, key: &TaskKey, asked: &Asked) -> 
                 length += part.received;
             }
             Some(Entry::Live(part)) if !part.status.is_final() => return Ok(None),
+            Some(Entry::Gone(part)) if part.lent_to(&key.id).is_some() => {
+                let lent = part.lent_to(&key.id).unwrap_or_default();
+                segments.extend(lent.iter().map(|segment| shifted(segment, length)));
+                length += part.offset;
+            }
             Some(Entry::Live(_) | Entry::Gone(_)) | None => return fail(upload, *record).await.map(Some),
         }
     }

@@ -100,6 +100,8 @@ pub fn open(places: Places<'_>, config: &Config, program: &mut Program) -> Resul
         quotas: Arc::clone(&records.quotas),
         feed: records.feed.clone(),
         peers: Arc::clone(&records.peers),
+        jobs: Arc::clone(&records.jobs),
+        rebuild: Arc::clone(&records.rebuild),
         storage,
         shutdown: program.shutdown(),
         tracker: program.tracker(),

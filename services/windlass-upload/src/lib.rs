@@ -25,6 +25,7 @@ mod listen;
 mod location;
 mod metrics;
 pub mod range;
+mod rebuild;
 mod reconcile;
 mod service;
 pub mod storage;

@@ -32,6 +32,9 @@ struct Inner {
     tenant_refusals: Counter,
     tenant_waits: Counter<f64, AtomicU64>,
     reconciled: Family<ReconciledLabels, Counter>,
+    rebuilding: Gauge,
+    rebuild_seen: Counter,
+    rebuild_failures: Counter,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -79,6 +82,9 @@ impl Metrics {
             tenant_refusals: Counter::default(),
             tenant_waits: Counter::default(),
             reconciled: Family::default(),
+            rebuilding: Gauge::default(),
+            rebuild_seen: Counter::default(),
+            rebuild_failures: Counter::default(),
         };
         let registry = registry.sub_registry_with_prefix("upload");
         registry.register_with_unit(
@@ -150,6 +156,21 @@ impl Metrics {
             "Uploads whose record was reconciled with the storage after the store began another generation, by outcome",
             inner.reconciled.clone(),
         );
+        registry.register(
+            "rebuilding",
+            "Whether this process goes through what is stored, for what the store has forgotten",
+            inner.rebuilding.clone(),
+        );
+        registry.register(
+            "rebuild_seen",
+            "Uploads that were looked at in going through what is stored",
+            inner.rebuild_seen.clone(),
+        );
+        registry.register(
+            "rebuild_failures",
+            "Uploads that the store may have forgotten and that could not be recorded again",
+            inner.rebuild_failures.clone(),
+        );
         Self { inner: Arc::new(inner) }
     }
 
@@ -209,6 +230,18 @@ impl Metrics {
             windlass_task::Entry::Gone(_) => "lost",
         };
         self.inner.reconciled.get_or_create(&ReconciledLabels { outcome }).inc();
+    }
+
+    pub(crate) fn rebuilding(&self, now: bool) {
+        self.inner.rebuilding.set(i64::from(now));
+    }
+
+    pub(crate) fn rebuild_saw(&self, uploads: u64) {
+        self.inner.rebuild_seen.inc_by(uploads);
+    }
+
+    pub(crate) fn rebuild_failed(&self) {
+        self.inner.rebuild_failures.inc();
     }
 
     pub(crate) fn progress(&self) {

@@ -25,7 +25,7 @@ use crate::storage::{Completion, Found, Manifest};
 /// How far a process's clock, by which ids and manifests are dated, may be ahead of the store's, by which a generation
 /// begins. Too little, and what a store forgot in that time is answered 404; too much, and a creation that died before its
 /// record comes to be, which nobody asks for and which expires.
-const CLOCK_SKEW_MAX: Duration = Duration::from_secs(60);
+pub(crate) const CLOCK_SKEW_MAX: Duration = Duration::from_secs(60);
 /// How often it is begun again when another process, or another generation, comes in between.
 const TRIES: usize = 5;
 
@@ -105,7 +105,7 @@ async fn reconciled(upload: &Arc<Upload>, entry: Entry) -> Result<Entry, Error> 
     upload.metrics.reconciled(&entry);
     match entry {
         Entry::Live(record) => {
-            tracing::info!(task = %record.key.id, received = record.received, "an upload was reconciled with the storage");
+            tracing::debug!(task = %record.key.id, received = record.received, "an upload was reconciled with the storage");
             match &record.concat {
                 // Which parts it has adopted may be forgotten, and it may be joined already.
                 Some(Concat::Final { .. }) => {

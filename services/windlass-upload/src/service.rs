@@ -9,9 +9,10 @@ use tracing::Instrument as _;
 use windlass_serve::{Caller, Shutdown, Tracker, step, trace};
 use windlass_task::peers::Answer;
 use windlass_task::quota::Quotas;
+use windlass_task::rebuild::Rebuild;
 use windlass_task::{
-    Alias, Catalogue, Commit, Entry, Expected, Feed, Finish, Outbox, Outcome, Peers, Principal, Record, Right, TaskId,
-    TaskKey, TaskStore, Tenant, Token, store,
+    Alias, Catalogue, Commit, Entry, Expected, Feed, Finish, Jobs, Outbox, Outcome, Peers, Principal, Record, Right,
+    TaskId, TaskKey, TaskStore, Tenant, Token, store,
 };
 
 use crate::config::{self, Config, Validated};
@@ -24,7 +25,7 @@ use crate::storage::Storage;
 use crate::tenants::Tenants;
 use crate::tusd::{self, Making, TakeOver};
 use crate::verdict::Verdicts;
-use crate::{listen, reconcile, upkeep};
+use crate::{listen, rebuild, reconcile, upkeep};
 
 /// The waits between tries of a store that does not answer.
 const RETRY_MIN: Duration = Duration::from_millis(50);
@@ -85,6 +86,10 @@ pub struct Parts {
     pub feed: Feed,
     /// The other processes that may write to the same tasks.
     pub peers: Arc<dyn Peers>,
+    /// Whose turn it is at what one process does for all.
+    pub jobs: Arc<dyn Jobs>,
+    /// What has to be recorded again after the store has forgotten something.
+    pub rebuild: Arc<dyn Rebuild>,
     /// The bytes.
     pub storage: Arc<dyn Storage>,
     /// The signal to go down.
@@ -142,14 +147,14 @@ impl Upload {
     }
 
     /// What goes on beside the requests, until it is cancelled: expiry, the outbox's listeners, the owners' word to
-    /// those who write, and what is there to be taken over.
+    /// those who write, what the store has forgotten, and what is there to be taken over.
     pub async fn run(self: Arc<Self>) {
         let sweep = async {
             if let Some(take_over) = &self.tusd {
                 tusd::sweep(take_over).await;
             }
         };
-        tokio::join!(upkeep::run(&self), listen::run(&self), sweep);
+        tokio::join!(upkeep::run(&self), listen::run(&self), rebuild::run(&self), sweep);
     }
 
     /// Gives back what this process has in hand of what pods share. Nothing runs any more.
@@ -169,6 +174,10 @@ impl Upload {
 
     pub(crate) fn store(&self) -> &dyn TaskStore {
         &*self.parts.store
+    }
+
+    pub(crate) fn rebuild(&self) -> &dyn Rebuild {
+        &*self.parts.rebuild
     }
 
     pub(crate) fn storage(&self) -> &dyn Storage {

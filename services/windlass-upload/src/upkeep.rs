@@ -58,14 +58,14 @@ async fn look_after(upload: &Arc<Upload>, key: &TaskKey) -> Result<bool, Error> 
         Some(Entry::Live(_)) => {
             let commit = Commit::present(key.clone(), vec![Change::Expire]);
             match upload.store().commit(commit).await? {
-                Outcome::Committed(Entry::Gone(tombstone)) => remove_bytes(upload, &tombstone).await.map(|()| true),
+                Outcome::Committed(Entry::Gone(tombstone)) => remove_bytes(upload, &tombstone).await,
                 // A byte came in time after all.
                 Outcome::Committed(Entry::Live(_)) | Outcome::Conflict(_) | Outcome::Refused(..) | Outcome::Unknown => {
                     Ok(false)
                 }
             }
         }
-        Some(Entry::Gone(tombstone)) if tombstone.stored => remove_bytes(upload, &tombstone).await.map(|()| true),
+        Some(Entry::Gone(tombstone)) if tombstone.stored => remove_bytes(upload, &tombstone).await,
         Some(Entry::Gone(_)) => {
             upload.store().forget(key).await?;
             Ok(true)
@@ -74,12 +74,16 @@ async fn look_after(upload: &Arc<Upload>, key: &TaskKey) -> Result<bool, Error> 
     }
 }
 
-/// Removes what is stored of a task that is gone, and records that nothing is left.
-pub(crate) async fn remove_bytes(upload: &Upload, tombstone: &Tombstone) -> Result<(), Error> {
+/// Removes what is stored of a task that is gone, and records that nothing is left; whether it could be done now.
+pub(crate) async fn remove_bytes(upload: &Upload, tombstone: &Tombstone) -> Result<bool, Error> {
     crate::concat::disown(upload, &tombstone.key.tenant, &tombstone.key.id, &tombstone.adopted).await?;
     if !tombstone.adopted_by.is_empty() {
         // Final uploads list these bytes; the last of them to go removes them.
-        return Ok(());
+        return Ok(false);
+    }
+    if !upload.rebuild().is_whole(&tombstone.key).await? {
+        // A final upload that the store has forgotten may list them.
+        return Ok(false);
     }
     upload
         .storage()
@@ -87,5 +91,5 @@ pub(crate) async fn remove_bytes(upload: &Upload, tombstone: &Tombstone) -> Resu
         .await?;
     let forget = Commit::present(tombstone.key.clone(), vec![Change::ForgetBytes]);
     upload.store().commit(forget).await?;
-    Ok(())
+    Ok(true)
 }

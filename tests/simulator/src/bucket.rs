@@ -211,9 +211,10 @@ impl Storage for Access {
     }
 
     async fn list(&self, _: Option<&Cursor>, _: usize) -> Result<Page, Error> {
-        let uploads = self
+        let mut uploads = self
             .get(|inner| inner.uploads.keys().cloned().collect::<Vec<_>>())
             .await;
+        uploads.sort();
         let stored = |key| Stored {
             key,
             bytes: 0,

@@ -14,6 +14,7 @@ use tower::ServiceExt as _;
 use windlass_serve::config::Time;
 use windlass_serve::{Caller, Shutdown, Tracker};
 use windlass_task::catalogue::Listed;
+use windlass_task::job::LocalJobs;
 use windlass_task::outbox::{Held, Position};
 use windlass_task::peers::{Answer, Host, Peers};
 use windlass_task::quota::LocalQuotas;
@@ -39,11 +40,15 @@ impl Pod {
             checkpoint: Some(Time(Duration::from_millis(200))),
             ..Config::default()
         };
+        let connection = || Connection {
+            redis: Arc::clone(redis),
+            gate: gate.clone(),
+        };
         let parts = Parts {
-            store: Arc::new(Connection {
-                redis: Arc::clone(redis),
-                gate: gate.clone(),
-            }),
+            store: Arc::new(connection()),
+            rebuild: Arc::new(connection()),
+            // Each pod thinks that the turn is its own: what is done twice at once must do no harm.
+            jobs: Arc::new(LocalJobs::default()),
             storage: Arc::new(Access {
                 bucket: Arc::clone(bucket),
                 gate: gate.clone(),
@@ -58,6 +63,14 @@ impl Pod {
             demands_token: false,
         };
         let upload = Upload::new(&config, parts, &mut Registry::default()).expect("the defaults are valid");
+        let (upkeep, died) = (Arc::clone(&upload).run(), gate.clone());
+        tokio::task::spawn_local(async move {
+            tokio::select! {
+                biased;
+                () = died.death() => {}
+                () = upkeep => {}
+            }
+        });
         Self {
             gate,
             router: windlass_upload::router(upload),

@@ -1,13 +1,14 @@
 //! A Redis with a replica that is behind: what it has committed and answered may be gone after a failover, which begins a new
 //! generation. Replies get lost, and sometimes nobody answers.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::time::{Instant, sleep};
 use windlass_task::change::{Change, Denial, Refusal, decide};
+use windlass_task::rebuild::{Rebuild, Walk};
 use windlass_task::store::{Error, Expected};
 use windlass_task::{Alias, Commit, Entry, Generation, Outcome, TaskId, TaskKey, TaskStore, Tenant, Token, UnixMillis};
 
@@ -33,6 +34,10 @@ struct Inner {
     calm: bool,
     /// By each task's last take, who alone may write.
     writers: HashMap<TaskKey, Token>,
+    /// Every task that was ever recorded.
+    ever: BTreeSet<TaskKey>,
+    /// The generation in which all that is stored was recorded again.
+    whole: Option<Generation>,
 }
 
 impl Redis {
@@ -51,6 +56,8 @@ impl Redis {
                 away_until: Instant::now(),
                 calm: false,
                 writers: HashMap::new(),
+                ever: BTreeSet::new(),
+                whole: None,
             }),
         })
     }
@@ -85,6 +92,19 @@ impl Redis {
         }
         drop(inner);
         self.trace.say(&format!("redis fails over and forgets {lost} commits"));
+    }
+
+    /// How many tasks it does not know any more.
+    pub(crate) fn forgotten(&self) -> usize {
+        let inner = self.lock();
+        let is_unknown = |key: &&TaskKey| !inner.entries.contains_key(*key);
+        inner.ever.iter().filter(is_unknown).count()
+    }
+
+    /// Whether everything that was ever recorded is said to be.
+    pub(crate) fn is_whole(&self) -> bool {
+        let inner = self.lock();
+        inner.whole == Some(inner.generation)
     }
 
     fn now(&self) -> UnixMillis {
@@ -132,6 +152,7 @@ impl Redis {
                 if let Entry::Live(record) = &decision.entry {
                     inner.writers.insert(commit.key.clone(), record.token);
                 }
+                inner.ever.insert(commit.key.clone());
                 inner.entries.insert(commit.key, decision.entry.clone());
                 inner.log.push((Instant::now(), decision.entry.clone()));
                 Outcome::Committed(decision.entry)
@@ -210,6 +231,40 @@ impl TaskStore for Connection {
         // A client knows it from its connection.
         self.gate.pass().await;
         Ok(self.redis.lock().generation)
+    }
+}
+
+#[async_trait]
+impl Rebuild for Connection {
+    async fn is_whole(&self, _: &TaskKey) -> Result<bool, Error> {
+        Ok(self.ask(Redis::is_whole).await?)
+    }
+
+    async fn unfinished(&self) -> Result<Option<Walk>, Error> {
+        let mutation = self.redis.mutation;
+        let unfinished = self.ask(|redis| {
+            let generation = redis.lock().generation;
+            let walk = || Walk {
+                generations: vec![generation],
+                after: None,
+            };
+            (!redis.is_whole() && mutation != Some(Mutation::NeverWalk)).then(walk)
+        });
+        Ok(unfinished.await?)
+    }
+
+    async fn note(&self, walk: &Walk) -> Result<bool, Error> {
+        Ok(self.ask(|redis| walk.generations == [redis.lock().generation]).await?)
+    }
+
+    async fn finish(&self, walk: &Walk) -> Result<(), Error> {
+        let finished = self.ask(|redis| {
+            let mut inner = redis.lock();
+            if walk.generations == [inner.generation] {
+                inner.whole = Some(inner.generation);
+            }
+        });
+        Ok(finished.await?)
     }
 }
 

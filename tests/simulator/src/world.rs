@@ -32,6 +32,8 @@ pub enum Mutation {
     KeepGeneration,
     /// The storage calls durable what it never stores.
     AcknowledgeEarly,
+    /// Nobody goes through the storage after a failover.
+    NeverWalk,
 }
 
 /// What came of a run.
@@ -114,6 +116,16 @@ async fn live(seed: u64, mutation: Option<Mutation>) -> (Vec<String>, Option<Str
     });
     if ended.await.is_err() {
         trace.violate("a client has not got its file in the end");
+    }
+    let whole = timeout(PEACE, async {
+        while !redis.is_whole() && mutation != Some(Mutation::NeverWalk) {
+            sleep(Duration::from_secs(1)).await;
+        }
+    });
+    if whole.await.is_err() {
+        trace.violate("nobody has gone through the storage in the end");
+    } else if redis.forgotten() > 0 {
+        trace.violate("a task is forgotten that nobody asks for");
     }
     trace.take()
 }

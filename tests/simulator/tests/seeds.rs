@@ -65,3 +65,8 @@ fn a_failover_without_a_new_generation_is_found() {
 fn a_storage_that_acknowledges_what_it_has_not_is_found() {
     is_found(Mutation::AcknowledgeEarly);
 }
+
+#[test]
+fn a_store_that_nobody_makes_whole_is_found() {
+    is_found(Mutation::NeverWalk);
+}

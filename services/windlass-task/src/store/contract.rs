@@ -14,6 +14,7 @@ use crate::feed::{Feed, Standing};
 use crate::fixture;
 use crate::id::{Alias, TaskKey};
 use crate::outbox::{Outbox, Position};
+use crate::rebuild::Rebuild;
 use crate::record::{Creation, Record, Segment, SegmentKind};
 use crate::status::Status;
 use crate::time::UnixMillis;
@@ -25,6 +26,7 @@ pub(super) struct Backend {
     pub(super) outbox: Arc<dyn Outbox>,
     pub(super) catalogue: Arc<dyn Catalogue>,
     pub(super) feed: Feed,
+    pub(super) rebuild: Arc<dyn Rebuild>,
     pub(super) clock: TestClock,
 }
 
@@ -55,6 +57,7 @@ pub(super) async fn run(backend: impl AsyncFn() -> Backend) {
     the_catalogue_lists_an_owners_tasks_newest_first(&backend().await).await;
     the_feed_hears_of_what_changes_what_is_shown(&backend().await).await;
     every_task_is_in_the_inventory(&backend().await).await;
+    a_store_is_whole_after_one_walk_that_goes_on_where_it_stood(&backend().await).await;
 }
 
 /// A creation with a token of the store's present generation.
@@ -390,4 +393,19 @@ async fn keys_of(inventory: &dyn Inventory, limit: usize) -> Vec<TaskKey> {
     found.sort();
     found.dedup();
     found
+}
+
+async fn a_store_is_whole_after_one_walk_that_goes_on_where_it_stood(backend: &Backend) {
+    let rebuild = &backend.rebuild;
+    let key = fixture::creation(None).key;
+    assert!(!rebuild.is_whole(&key).await.unwrap());
+    let mut walk = rebuild.unfinished().await.unwrap().unwrap();
+    assert_eq!(walk.after, None);
+    walk.after = Some("default/07/x".to_owned());
+    assert!(rebuild.note(&walk).await.unwrap());
+    assert!(!rebuild.is_whole(&key).await.unwrap());
+    assert_eq!(rebuild.unfinished().await.unwrap().as_ref(), Some(&walk));
+    rebuild.finish(&walk).await.unwrap();
+    assert!(rebuild.is_whole(&key).await.unwrap());
+    assert_eq!(rebuild.unfinished().await.unwrap(), None);
 }

@@ -18,6 +18,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio::sync::{Notify, mpsc, oneshot};
 
+use self::database::Rebuilding;
 pub use self::reader::EmbeddedReader;
 use self::worker::{Request, Told};
 use super::inventory::{Inventory, Keys, Known, Mark};
@@ -28,6 +29,7 @@ use crate::event::Event;
 use crate::feed::{Feed, Follow};
 use crate::id::{Alias, Owner, TaskId, TaskKey, Tenant};
 use crate::outbox::{Held, Outbox, Position};
+use crate::rebuild::{Rebuild, Walk};
 use crate::time::UnixMillis;
 
 /// The records, in the data directory.
@@ -260,6 +262,39 @@ impl Follow for EmbeddedStore {
     }
 
     fn leave(&self, _: &TaskKey) {}
+}
+
+#[async_trait]
+impl Rebuild for EmbeddedStore {
+    async fn is_whole(&self, _: &TaskKey) -> Result<bool, Error> {
+        Ok(self.ask(|reply| Request::Rebuilding { reply }).await?.whole)
+    }
+
+    async fn unfinished(&self) -> Result<Option<Walk>, Error> {
+        let Rebuilding { after, whole } = self.ask(|reply| Request::Rebuilding { reply }).await?;
+        let walk = || Walk {
+            generations: vec![self.generation],
+            after,
+        };
+        Ok((!whole).then(walk))
+    }
+
+    async fn note(&self, walk: &Walk) -> Result<bool, Error> {
+        let state = Rebuilding {
+            after: walk.after.clone(),
+            whole: false,
+        };
+        self.ask(|reply| Request::Rebuild { state, reply }).await?;
+        Ok(true)
+    }
+
+    async fn finish(&self, _: &Walk) -> Result<(), Error> {
+        let state = Rebuilding {
+            after: None,
+            whole: true,
+        };
+        self.ask(|reply| Request::Rebuild { state, reply }).await
+    }
 }
 
 fn lock_directory(directory: &Path) -> Result<File, Error> {

@@ -16,6 +16,7 @@ mod leases;
 mod outbox;
 mod peers;
 mod quota;
+mod rebuild;
 mod scripts;
 mod updates;
 
@@ -128,16 +129,18 @@ impl RedisStore {
         let call = scripts::READ.call(&[&generation, &keys::task(key)]);
         let mut reading = match Reading::of(key, self.run("read a task", call).await?)? {
             Some(reading) => reading,
-            None => {
-                // The data set was emptied under a living connection: another one settles what that means.
-                if let Ok(session) = self.inner.client.session().await {
-                    session.leave();
-                }
-                return Err(failed("read a task")(windlass_redis::Error::Reach));
-            }
+            None => return Err(self.emptied("read a task").await),
         };
         reading.now = (self.inner.clock)(reading.now);
         Ok(reading)
+    }
+
+    /// The data set was emptied under a living connection: another one settles what that means.
+    async fn emptied(&self, operation: &'static str) -> Error {
+        if let Ok(session) = self.inner.client.session().await {
+            session.leave();
+        }
+        failed(operation)(windlass_redis::Error::Reach)
     }
 
     /// The store's clock.

@@ -12,6 +12,7 @@ use crate::job::{Jobs, LocalJobs};
 use crate::outbox::Outbox;
 use crate::peers::{Alone, Peers};
 use crate::quota::{LocalQuotas, Quotas};
+use crate::rebuild::Rebuild;
 
 /// The `store` section of a configuration file. Empty: the embedded store, in one process.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -52,6 +53,8 @@ pub struct Records {
     pub follow: Arc<dyn Follow>,
     /// The other processes that may write to the tasks.
     pub peers: Arc<dyn Peers>,
+    /// What has to be recorded again after something was forgotten.
+    pub rebuild: Arc<dyn Rebuild>,
 }
 
 impl From<EmbeddedStore> for Records {
@@ -87,7 +90,11 @@ struct Beside {
 }
 
 impl Records {
-    fn of(store: impl TaskStore + Inventory + Outbox + Catalogue + Follow, beside: Beside, feed: Feed) -> Self {
+    fn of(
+        store: impl TaskStore + Inventory + Outbox + Catalogue + Follow + Rebuild,
+        beside: Beside,
+        feed: Feed,
+    ) -> Self {
         let shared = Arc::new(store);
         Self {
             store: shared.clone(),
@@ -97,8 +104,9 @@ impl Records {
             quotas: beside.quotas,
             jobs: beside.jobs,
             feed,
-            follow: shared,
+            follow: shared.clone(),
             peers: beside.peers,
+            rebuild: shared,
         }
     }
 }

@@ -154,6 +154,20 @@ impl fmt::Display for Damage {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Cursor(pub(super) String);
 
+impl Cursor {
+    /// It as text, to be kept.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for Cursor {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
 /// A page of all that is stored.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Page {

@@ -19,6 +19,12 @@ async fn server(bucket: &Bucket, more: &str) -> (Server, tempfile::TempDir) {
 
 /// The same with more lines for the bucket.
 async fn server_with(bucket: &Bucket, of_bucket: &str, more: &str) -> (Server, tempfile::TempDir) {
+    let (settings, keys) = settings(bucket, of_bucket, more);
+    (Server::with(settings).await, keys)
+}
+
+/// How such a server is started.
+pub(crate) fn settings(bucket: &Bucket, of_bucket: &str, more: &str) -> (Settings, tempfile::TempDir) {
     let keys = tempfile::tempdir().expect("a temporary folder can be made");
     let (id, secret) = (keys.path().join("id"), keys.path().join("secret"));
     std::fs::write(&id, ::bucket::ACCESS_KEY).expect("a file can be written");
@@ -35,7 +41,7 @@ async fn server_with(bucket: &Bucket, of_bucket: &str, more: &str) -> (Server, t
         config,
         ..Settings::default()
     };
-    (Server::with(settings).await, keys)
+    (settings, keys)
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use end_to_end::wire::{Body, Pace, Request};
 const MIB: u64 = 1024 * 1024;
 
 /// Ends the server, deletes its database, and starts it on what is left.
-async fn forget(server: &mut Server) {
+pub(crate) async fn forget(server: &mut Server) {
     server.kill();
     let mut deleted = 0;
     for file in std::fs::read_dir(server.data()).expect("there is a data folder") {
@@ -133,7 +133,7 @@ async fn a_length_that_was_declared_and_joined_files_are_known_again() {
     let location = |response: &end_to_end::wire::Response| response.header("Location").expect("a Location").to_owned();
 
     forget(&mut server).await;
-    // The file stays whole although the records of its parts were not asked for before one of them is ended.
+    // Who asks for a file makes the records of its parts again too, and they know that it lists them.
     let whole = client.answer(&Request::new("GET", &location(&joined))).await;
     assert_eq!(
         (whole.status, whole.body),

@@ -20,6 +20,7 @@ mod limits;
 mod links;
 mod paths;
 mod push_bounds;
+mod rebuilt;
 mod redis;
 mod storm;
 mod takeover;

@@ -52,7 +52,15 @@ const ADDITIONS: &str = "
         name TEXT NOT NULL, position INTEGER NOT NULL, since INTEGER NOT NULL, lost INTEGER NOT NULL, event TEXT NOT NULL,
         PRIMARY KEY (name, position)
     ) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS rebuild (generation INTEGER PRIMARY KEY, after TEXT, whole INTEGER NOT NULL);
 ";
+
+/// How far the storage was gone through in a generation.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Rebuilding {
+    pub(super) after: Option<String>,
+    pub(super) whole: bool,
+}
 
 pub(super) struct Database {
     connection: Connection,
@@ -366,6 +374,33 @@ impl Database {
             "DELETE FROM outbox_held WHERE name = ?1 AND position = ?2"
         };
         self.run("write to", sql, params![group, clamp(position.0)]).map(drop)
+    }
+
+    /// How far the walk of this generation has come, and whether to its end.
+    pub(super) fn rebuilding(&self) -> Result<Rebuilding, Error> {
+        let row = self
+            .connection
+            .prepare_cached("SELECT after, whole FROM rebuild WHERE generation = ?1")
+            .and_then(|mut statement| {
+                let read = |row: &Row<'_>| {
+                    Ok(Rebuilding {
+                        after: row.get(0)?,
+                        whole: row.get(1)?,
+                    })
+                };
+                statement.query_row(params![clamp(self.generation.0)], read).optional()
+            });
+        Ok(row.map_err(failed("read"))?.unwrap_or_default())
+    }
+
+    pub(super) fn rebuild(&self, state: &Rebuilding) -> Result<(), Error> {
+        self.run(
+            "write to",
+            "INSERT INTO rebuild VALUES (?1, ?2, ?3)
+             ON CONFLICT DO UPDATE SET after = excluded.after, whole = excluded.whole",
+            params![clamp(self.generation.0), state.after, state.whole],
+        )
+        .map(drop)
     }
 
     pub(super) fn list_add(&self, event: &Event) -> Result<(), Error> {

@@ -28,6 +28,7 @@ async fn the_embedded_store_keeps_the_contract() {
             outbox: store.clone(),
             catalogue: store.clone(),
             inventory: store.clone(),
+            rebuild: store.clone(),
             store,
             feed,
             clock,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc, oneshot};
 
-use super::database::Database;
+use super::database::{Database, Rebuilding};
 use super::recent::{Recent, Remembered};
 use super::tail::Tail;
 use crate::catalogue::Listed;
@@ -104,6 +104,13 @@ pub(super) enum Request {
         before: Option<TaskId>,
         limit: usize,
         reply: Reply<Vec<Listed>>,
+    },
+    Rebuilding {
+        reply: Reply<Rebuilding>,
+    },
+    Rebuild {
+        state: Rebuilding,
+        reply: Reply<()>,
     },
 }
 
@@ -233,6 +240,8 @@ impl Worker {
                 limit,
                 reply,
             } => later(database.list(&tenant, &owner, before.as_ref(), limit), reply),
+            Request::Rebuilding { reply } => later(database.rebuilding(), reply),
+            Request::Rebuild { state, reply } => later(database.rebuild(&state), reply),
         }
     }
 

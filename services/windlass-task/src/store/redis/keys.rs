@@ -12,7 +12,8 @@ pub(super) fn partitions() -> impl Iterator<Item = Partition> {
     (0..=u8::MAX).map(Partition)
 }
 
-/// Hash: the data's generation in this partition, and the marker of the server that it belongs to.
+/// Hash: the data's generation in this partition, the marker of the server that it belongs to, and the generation for which
+/// everything stored was recorded again.
 pub(super) fn generation(partition: Partition) -> String {
     format!("upload:generation:{{{}}}", partition.0)
 }
@@ -98,6 +99,9 @@ pub(super) const WORKERS: &str = "upload:workers";
 pub(super) fn job(job: Job) -> String {
     format!("upload:job:{job}")
 }
+
+/// Hash: how far the walk through the storage has come that makes records again, and for which generations.
+pub(super) const WALK: &str = "upload:walk";
 
 /// String with an expiry: written to see a primary's replicas in step.
 pub(super) fn confirmation(partition: Partition) -> String {

@@ -17,6 +17,7 @@ use crate::fixture::creation;
 use crate::job;
 use crate::outbox::{Outbox, Position};
 use crate::quota::{Grant, Quotas as _};
+use crate::rebuild::Rebuild as _;
 use crate::record::{Record, Segment, SegmentKind};
 use crate::store::contract::{self, Backend, TestClock};
 
@@ -42,6 +43,7 @@ async fn the_redis_store_keeps_the_contract() {
             outbox: store.clone(),
             catalogue: store.clone(),
             inventory: store.clone(),
+            rebuild: store.clone(),
             store,
             feed,
             clock,
@@ -500,4 +502,29 @@ async fn of_all_processes_one_has_the_turn_at_a_job() {
     let redis = Redis::start().await;
     let (first, second) = (store(redis.url()), store(redis.url()));
     job::contract::run(&first, &second).await;
+}
+
+#[tokio::test]
+async fn a_walk_of_another_generation_makes_nothing_whole() {
+    let mut redis = Redis::start().await;
+    let (one, other) = (store(redis.url()), store(redis.url()));
+    let unfinished = async |store: &RedisStore| {
+        let walk = eventually("an answer", async || store.unfinished().await.ok()).await;
+        walk.expect("nothing is whole")
+    };
+    let mut walk = unfinished(&one).await;
+    walk.after = Some("here".to_owned());
+    assert!(one.note(&walk).await.unwrap());
+    redis.kill();
+    redis.restart().await;
+    let noted = eventually("an answer", async || one.note(&walk).await.ok()).await;
+    assert!(!noted, "the walk goes on in another generation");
+    one.finish(&walk).await.unwrap();
+    let key = creation(None).key;
+    assert!(!other.is_whole(&key).await.unwrap());
+    let anew = unfinished(&other).await;
+    assert!(other.note(&anew).await.unwrap());
+    assert_eq!(unfinished(&one).await.after, None);
+    other.finish(&anew).await.unwrap();
+    assert!(one.is_whole(&key).await.unwrap());
 }
