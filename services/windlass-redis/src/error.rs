@@ -50,22 +50,50 @@ impl Error {
     }
 }
 
+/// Where a command belongs that was not done, by the words of a cluster's server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Redirect {
+    /// To another server, as `host:port`, from now on.
+    Moved(String),
+    /// To another server this time: the slot is on its way there.
+    Ask(String),
+    /// To where it went, a little later: the slot's keys are not all in one place, or its server is being replaced.
+    Later,
+}
+
+impl Redirect {
+    /// What an answer says of where to go.
+    pub(crate) fn of<T>(answer: &Result<T, Error>) -> Option<Self> {
+        let Err(Error::Refuse(error)) = answer else { return None };
+        let ErrorKind::Server(kind) = error.kind() else {
+            return None;
+        };
+        let address = || error.redirect_node().map(|(address, _)| address.to_owned());
+        match kind {
+            ServerErrorKind::Moved => address().map(Self::Moved),
+            ServerErrorKind::Ask => address().map(Self::Ask),
+            ServerErrorKind::TryAgain | ServerErrorKind::ClusterDown => Some(Self::Later),
+            _ => None,
+        }
+    }
+}
+
 /// Whether the server itself said it, instead of the command or its reply being lost on the way.
 fn is_answer(error: &RedisError) -> bool {
     matches!(error.kind(), ErrorKind::Server(_) | ErrorKind::Extension)
 }
 
-/// Whether the connection is of no more use: it is lost, stuck, or to a server that is no primary.
-pub(crate) fn breaks(error: &RedisError) -> bool {
+/// Whether the connection is of no more use: it is lost, stuck, or to a server that is no primary. In a cluster it may
+/// well be that the server has only this key no more.
+pub(crate) fn breaks(error: &RedisError, in_cluster: bool) -> bool {
     match error.kind() {
         ErrorKind::Server(
             ServerErrorKind::ReadOnly
             | ServerErrorKind::BusyLoading
             | ServerErrorKind::MasterDown
-            | ServerErrorKind::ClusterDown
-            | ServerErrorKind::Moved
             | ServerErrorKind::NoPerm,
         ) => true,
+        ErrorKind::Server(ServerErrorKind::ClusterDown | ServerErrorKind::Moved) => !in_cluster,
         // A password that was changed: a new connection reads the file again only at a restart, but says so at once.
         ErrorKind::Extension => matches!(error.code(), Some("NOAUTH" | "WRONGPASS")),
         ErrorKind::Server(_) => false,

@@ -8,8 +8,8 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::error::Error;
-use crate::session::{Prepare, Session};
-use crate::subscriptions::Receiver;
+use crate::session::{Opening, Prepare, Session};
+use crate::slot::{Slot, Slots};
 
 /// The first wait after a connection that was not made; it doubles up to [`RETRY_MAX`].
 const RETRY_MIN: Duration = Duration::from_millis(20);
@@ -20,16 +20,14 @@ const RETRY_MAX: Duration = Duration::from_secs(1);
 const PROBE_EVERY: Duration = Duration::from_secs(5);
 /// How long somebody waits for a connection before hearing that there is none: what a reconnect takes, with a little
 /// luck. Longer waits are the caller's, who knows what it may hold.
-const REACH_WITHIN: Duration = Duration::from_millis(500);
+pub(crate) const REACH_WITHIN: Duration = Duration::from_millis(500);
 
-/// How one connection is made.
+/// How one connection is made, and for what.
 pub(crate) struct Making {
-    pub(crate) client: redis::Client,
-    /// How long a reply may take.
-    pub(crate) answer_within: Duration,
+    pub(crate) opening: Opening,
     pub(crate) prepare: Option<Arc<dyn Prepare>>,
-    /// Who takes what is published, on a connection that subscribes.
-    pub(crate) receiver: Option<Arc<dyn Receiver>>,
+    /// The slots that its server has; a connection is prepared for them before it is shown.
+    pub(crate) slots: watch::Receiver<Slots>,
     /// What it is for, in the log.
     pub(crate) purpose: &'static str,
 }
@@ -58,6 +56,28 @@ impl Keeper {
             Ok(Ok(session)) => session.clone().ok_or(Error::Reach),
             Ok(Err(_)) | Err(_) => Err(Error::Reach),
         }
+    }
+
+    /// The connection, if it soon is for a slot.
+    pub(crate) async fn session_for(&self, slot: Slot) -> Result<Session, Error> {
+        let found = async {
+            let session = self.session().await?;
+            if !session.has(slot) {
+                tokio::select! {
+                    () = session.prepared(slot) => {}
+                    () = session.broken() => return Err(Error::Reach),
+                }
+            }
+            Ok(session)
+        };
+        tokio::time::timeout(REACH_WITHIN, found)
+            .await
+            .unwrap_or(Err(Error::Reach))
+    }
+
+    /// The connection, if there is one now.
+    pub(crate) fn present(&self) -> Option<Session> {
+        self.session.borrow().clone().filter(|session| !session.is_broken())
     }
 
     /// The connection as it comes and goes.
@@ -90,6 +110,8 @@ async fn keep(making: Making, shown: watch::Sender<Option<Session>>, made: Arc<A
                 tracing::info!(purpose = making.purpose, "connected to redis");
                 failures = 0;
                 shown.send_replace(Some(session.clone()));
+                // Slots that went in between, while nobody saw the connection.
+                session.keep(&making.slots.borrow());
                 until_broken(&session).await;
                 shown.send_replace(None);
                 tracing::warn!(purpose = making.purpose, "the connection to redis is of no more use");
@@ -108,22 +130,24 @@ async fn keep(making: Making, shown: watch::Sender<Option<Session>>, made: Arc<A
 }
 
 async fn make(making: &Making) -> Result<Session, Error> {
-    let session = Session::connect(&making.client, making.answer_within, making.receiver.clone())
-        .await
-        .map_err(Error::Connect)?;
-    if let Some(prepare) = &making.prepare {
-        prepare.prepare(&session).await?;
+    let session = Session::connect(&making.opening).await.map_err(Error::Connect)?;
+    let mut slots = making.slots.clone();
+    loop {
+        let present = slots.borrow_and_update().clone();
+        session.prepare(making.prepare.as_deref(), &present, None).await?;
+        if !slots.has_changed().unwrap_or(false) {
+            return Ok(session);
+        }
     }
-    Ok(session)
 }
 
+/// Looks now and then whether it is still the same primary: one that is idle would not notice that it was replaced.
 async fn until_broken(session: &Session) {
-    let ping = redis::cmd("PING").into();
     loop {
         tokio::select! {
             () = session.broken() => return,
             () = tokio::time::sleep(PROBE_EVERY) => {
-                if session.run(&ping).await.is_err() {
+                if session.check().await.is_err() {
                     return;
                 }
             }

@@ -1,16 +1,18 @@
 //! One connection to one server that was a primary when it was made.
 
 use std::convert::Infallible;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, ErrorKind, Pipeline, PushInfo, PushKind, RedisError, ServerErrorKind, Value};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
 
-use crate::error::{Error, breaks};
+use crate::error::{Error, Redirect, breaks};
 use crate::script::Call;
-use crate::subscriptions::Receiver;
+use crate::slot::{Slot, Slots};
+use crate::subscriptions::{Kind, Receiver};
 
 /// How long a connection may take to be made. A server beyond a working network answers within a round trip; one that
 /// does not is being replaced.
@@ -31,10 +33,11 @@ impl Marker {
     }
 }
 
-/// What is done on each new connection before anybody uses it.
+/// What is done on each new connection before anybody uses it, and in a cluster for slots that come to its server.
 #[async_trait::async_trait]
 pub trait Prepare: Send + Sync + 'static {
-    /// Prepares the connection; one that cannot be prepared is left.
+    /// Prepares the connection for the keys that it [serves](Session::serves) and was not prepared for yet; one that
+    /// cannot be prepared is left. It is repeated without harm.
     ///
     /// # Errors
     /// Why it cannot be used.
@@ -46,50 +49,80 @@ pub trait Prepare: Send + Sync + 'static {
 pub struct Session {
     connection: MultiplexedConnection,
     marker: Marker,
+    /// When the server said its marker.
+    made: Instant,
+    in_cluster: bool,
     broken: Arc<watch::Sender<bool>>,
+    /// The slots that it was prepared for.
+    prepared: Arc<watch::Sender<Slots>>,
+    dropped: Arc<Dropped>,
+    /// What it is being prepared for.
+    scope: Option<Arc<Scope>>,
+}
+
+/// Subscriptions that the server itself ended, since their slot is another's now.
+#[derive(Debug, Default)]
+struct Dropped {
+    channels: Mutex<Vec<String>>,
+    bell: Notify,
+}
+
+#[derive(Debug)]
+struct Scope {
+    slots: Slots,
+    former: Option<Marker>,
+}
+
+/// How a connection is made.
+pub(crate) struct Opening {
+    pub(crate) client: redis::Client,
+    /// How long a reply may take.
+    pub(crate) answer_within: Duration,
+    pub(crate) in_cluster: bool,
+    /// Who takes what is published, on a connection that subscribes.
+    pub(crate) receiver: Option<Arc<dyn Receiver>>,
 }
 
 impl Session {
     /// Connects, and makes sure that the server is a primary with its data loaded.
-    pub(crate) async fn connect(
-        client: &redis::Client,
-        answer_within: Duration,
-        receiver: Option<Arc<dyn Receiver>>,
-    ) -> Result<Self, RedisError> {
+    pub(crate) async fn connect(opening: &Opening) -> Result<Self, RedisError> {
         let broken = Arc::new(watch::Sender::new(false));
-        let told = Arc::clone(&broken);
+        let dropped = Arc::new(Dropped::default());
+        let (told, ended, receiver) = (Arc::clone(&broken), Arc::clone(&dropped), opening.receiver.clone());
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(CONNECT_WITHIN))
-            .set_response_timeout(Some(answer_within))
+            .set_response_timeout(Some(opening.answer_within))
             .set_push_sender(move |push: PushInfo| -> Result<(), Infallible> {
                 match (&push.kind, push.data.as_slice(), &receiver) {
                     (PushKind::Disconnection, ..) => drop(told.send_replace(true)),
-                    (PushKind::Message, [Value::BulkString(channel), Value::BulkString(payload)], Some(receiver)) => {
+                    (
+                        PushKind::Message | PushKind::SMessage,
+                        [Value::BulkString(channel), Value::BulkString(payload)],
+                        Some(receiver),
+                    ) => {
                         if let Ok(channel) = std::str::from_utf8(channel) {
                             receiver.message(channel, payload);
                         }
                     }
+                    (PushKind::SUnsubscribe, [Value::BulkString(channel), ..], Some(_)) => ended.add(channel),
                     _ => {}
                 }
                 Ok(())
             });
-        let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
-        let mut command = redis::cmd("INFO");
-        let sections = command.arg("server").arg("replication").arg("persistence");
-        let text: String = sections.query_async(&mut connection).await?;
-        let field = |name: &str| {
-            text.lines()
-                .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
-                .unwrap_or_default()
-        };
-        if field("role") != "master" || field("loading") != "0" {
-            let reason = "the server is no primary, or is still loading";
-            return Err((ErrorKind::Server(ServerErrorKind::ReadOnly), reason).into());
-        }
+        let connection = opening
+            .client
+            .get_multiplexed_async_connection_with_config(&config)
+            .await?;
+        let (marker, made) = (read_marker(&mut connection.clone()).await?, Instant::now());
         Ok(Self {
             connection,
-            marker: Marker(format!("{}:{}", field("run_id"), field("master_replid"))),
+            marker,
+            made,
+            in_cluster: opening.in_cluster,
             broken,
+            prepared: Arc::new(watch::Sender::new(Slots::none())),
+            dropped,
+            scope: None,
         })
     }
 
@@ -99,11 +132,108 @@ impl Session {
         &self.marker
     }
 
+    /// Whether this connection is for a key: in a cluster each is for some. While it is prepared: whether the key is among
+    /// those that it is being prepared for.
+    #[must_use]
+    pub fn serves(&self, key: impl AsRef<[u8]>) -> bool {
+        let slot = Slot::of(key);
+        match &self.scope {
+            Some(scope) => scope.slots.has(slot),
+            None => self.has(slot),
+        }
+    }
+
+    /// While it is prepared for slots that another primary gave away, and if it is certain that neither has forgotten
+    /// anything meanwhile: the other's marker.
+    #[must_use]
+    pub fn former(&self) -> Option<&Marker> {
+        self.scope.as_ref()?.former.as_ref()
+    }
+
+    pub(crate) fn has(&self, slot: Slot) -> bool {
+        self.prepared.borrow().has(slot)
+    }
+
+    pub(crate) fn made(&self) -> Instant {
+        self.made
+    }
+
+    /// Has it prepared for slots. They came from a server with this marker, when that is known.
+    pub(crate) async fn prepare(
+        &self,
+        prepare: Option<&dyn Prepare>,
+        slots: &Slots,
+        former: Option<&Marker>,
+    ) -> Result<(), Error> {
+        let slots = slots.without(&self.prepared.borrow());
+        if let Some(prepare) = prepare.filter(|_| !slots.is_empty()) {
+            let scope = Scope {
+                slots: slots.clone(),
+                former: former.cloned(),
+            };
+            let scoped = Self {
+                scope: Some(Arc::new(scope)),
+                ..self.clone()
+            };
+            prepare.prepare(&scoped).await?;
+        }
+        self.prepared.send_modify(|prepared| prepared.extend(&slots));
+        Ok(())
+    }
+
+    /// The server has only these slots now: if others come back, they have to be prepared again.
+    pub(crate) fn keep(&self, slots: &Slots) {
+        self.prepared.send_if_modified(|prepared| {
+            let is_more = !prepared.without(slots).is_empty();
+            prepared.keep(slots);
+            is_more
+        });
+    }
+
+    /// The server says that it has a slot no more.
+    pub(crate) fn disown(&self, slot: Slot) {
+        self.prepared.send_if_modified(|prepared| {
+            let had = prepared.has(slot);
+            prepared.remove(slot);
+            had
+        });
+    }
+
+    /// Those of these slots that it was not prepared for.
+    pub(crate) fn lacks(&self, slots: &Slots) -> Slots {
+        slots.without(&self.prepared.borrow())
+    }
+
+    /// Waits until it was prepared for a slot.
+    pub(crate) async fn prepared(&self, slot: Slot) {
+        // The sender lives as long as `self`.
+        let _ = self.prepared.subscribe().wait_for(|prepared| prepared.has(slot)).await;
+    }
+
+    /// Makes sure that the server is still the primary that it was, in the same life; leaves it otherwise.
+    pub(crate) async fn check(&self) -> Result<(), Error> {
+        match read_marker(&mut self.connection.clone()).await {
+            Ok(marker) if marker == self.marker => Ok(()),
+            Ok(_) => {
+                self.leave();
+                Err(Error::Reach)
+            }
+            Err(error) => {
+                self.leave();
+                Err(Error::of(error))
+            }
+        }
+    }
+
     /// Sends a call; a script that the server does not know is sent again in full, for then nothing was done.
     ///
     /// # Errors
     /// [`Error`]; all but [`Error::Confirm`].
     pub async fn run(&self, call: &Call) -> Result<Value, Error> {
+        if call.is_asking() {
+            let answers = self.run_all(std::slice::from_ref(call)).await?;
+            return answers.into_iter().next().unwrap_or(Err(Error::Read));
+        }
         let mut answer = self.send(call.command()).await;
         if let (Err(error), Some(command)) = (&answer, call.in_full())
             && is_no_script(error)
@@ -118,15 +248,17 @@ impl Session {
     /// # Errors
     /// [`Error::Await`] when none was answered.
     pub async fn run_all(&self, calls: &[Call]) -> Result<Vec<Result<Value, Error>>, Error> {
-        let answers = self.send_all(calls.iter().map(Call::command)).await?;
+        let commands = calls.iter().map(|call| (call.is_asking(), call.command()));
+        let answers = self.send_all(commands).await?;
         let mut results: Vec<_> = answers.into_iter().map(|value| self.read(value)).collect();
         let unknown: Vec<usize> = (0..calls.len().min(results.len()))
             .filter(|index| matches!(&results[*index], Err(Error::Refuse(error)) if is_no_script(error)))
             .collect();
         if !unknown.is_empty() {
-            let commands: Vec<_> = unknown.iter().filter_map(|index| calls[*index].in_full()).collect();
-            let answers = self.send_all(commands.iter()).await?;
-            for (index, value) in unknown.into_iter().zip(answers) {
+            let full = |index: &usize| Some((calls[*index].is_asking(), calls[*index].in_full()?));
+            let commands: Vec<_> = unknown.iter().filter_map(full).collect();
+            let answers = self.send_all(commands.iter().map(|(asking, command)| (*asking, command)));
+            for (index, value) in unknown.into_iter().zip(answers.await?) {
                 results[index] = self.read(value);
             }
         }
@@ -138,29 +270,91 @@ impl Session {
         answer.and_then(Value::extract_error)
     }
 
-    pub(crate) async fn subscribe(&self, channels: &[&String]) -> Result<(), Error> {
-        let subscribed = self.connection.clone().subscribe(channels).await;
-        subscribed.map_err(|error| self.judge(error))
+    /// Subscribes to channels; answers those that are another server's.
+    pub(crate) async fn subscribe(&self, kind: Kind, channels: &[Arc<str>]) -> Result<Vec<Arc<str>>, Error> {
+        match kind {
+            Kind::Everywhere => {
+                let names: Vec<&str> = channels.iter().map(|channel| &**channel).collect();
+                let subscribed = self.connection.clone().subscribe(&names).await;
+                subscribed.map_err(|error| self.judge(error))?;
+                Ok(Vec::new())
+            }
+            Kind::Sharded => self.confirmed("SSUBSCRIBE", &PushKind::SSubscribe, channels).await,
+        }
     }
 
-    pub(crate) async fn unsubscribe(&self, channels: &[&String]) -> Result<(), Error> {
-        let left = self.connection.clone().unsubscribe(channels).await;
-        left.map_err(|error| self.judge(error))
+    /// Ends subscriptions.
+    pub(crate) async fn unsubscribe(&self, kind: Kind, channels: &[Arc<str>]) -> Result<(), Error> {
+        match kind {
+            Kind::Everywhere => {
+                let names: Vec<&str> = channels.iter().map(|channel| &**channel).collect();
+                let left = self.connection.clone().unsubscribe(&names).await;
+                left.map_err(|error| self.judge(error))
+            }
+            Kind::Sharded => {
+                let ended = self.confirmed("SUNSUBSCRIBE", &PushKind::SUnsubscribe, channels).await;
+                ended.map(drop)
+            }
+        }
     }
 
-    async fn send_all<'a>(&self, commands: impl Iterator<Item = &'a redis::Cmd>) -> Result<Vec<Value>, Error> {
+    /// One command a channel, since one for several must keep to one slot. Each answer must speak of its channel: the
+    /// server may end a subscription by itself at the same time, and that looks like an answer.
+    async fn confirmed(&self, name: &str, kind: &PushKind, channels: &[Arc<str>]) -> Result<Vec<Arc<str>>, Error> {
+        let commands: Vec<redis::Cmd> = channels
+            .iter()
+            .map(|channel| redis::cmd(name).arg(&**channel).take())
+            .collect();
+        let answers = self.send_all(commands.iter().map(|command| (false, command))).await?;
+        let mut elsewhere = Vec::new();
+        for (channel, answer) in channels.iter().zip(answers) {
+            match answer {
+                Value::Push { kind: told, data }
+                    if told == *kind
+                        && matches!(data.first(), Some(Value::BulkString(name)) if name == channel.as_bytes()) => {}
+                answer => {
+                    let answer = self.read(answer);
+                    if Redirect::of(&answer).is_none() {
+                        self.leave();
+                        return Err(answer.err().unwrap_or(Error::Read));
+                    }
+                    elsewhere.push(Arc::clone(channel));
+                }
+            }
+        }
+        Ok(elsewhere)
+    }
+
+    /// The subscriptions that were ended since this was last asked, by the server or by [`Session::unsubscribe`].
+    pub(crate) fn take_dropped(&self) -> Vec<String> {
+        std::mem::take(&mut *self.dropped.channels.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Waits until there may be more of them.
+    pub(crate) async fn dropped(&self) {
+        self.dropped.bell.notified().await;
+    }
+
+    async fn send_all<'a>(&self, commands: impl Iterator<Item = (bool, &'a redis::Cmd)>) -> Result<Vec<Value>, Error> {
         let mut pipeline = Pipeline::new();
-        for command in commands {
+        let mut asked = Vec::new();
+        for (asking, command) in commands {
+            if asking {
+                asked.push(pipeline.len());
+                pipeline.add_command(redis::cmd("ASKING"));
+            }
             pipeline.add_command(command.clone());
         }
         let (count, mut connection) = (pipeline.len(), self.connection.clone());
         let answers = connection.send_packed_commands(&pipeline, 0, count).await;
-        let answers = answers.map_err(|error| self.judge(error))?;
-        if answers.len() == count {
-            Ok(answers)
-        } else {
-            Err(Error::Read)
+        let mut answers = answers.map_err(|error| self.judge(error))?;
+        if answers.len() != count {
+            return Err(Error::Read);
         }
+        for index in asked.into_iter().rev() {
+            answers.remove(index);
+        }
+        Ok(answers)
     }
 
     fn read(&self, value: Value) -> Result<Value, Error> {
@@ -168,7 +362,7 @@ impl Session {
     }
 
     fn judge(&self, error: RedisError) -> Error {
-        if breaks(&error) {
+        if breaks(&error, self.in_cluster) {
             self.leave();
         }
         Error::of(error)
@@ -188,6 +382,34 @@ impl Session {
         // The sender lives as long as `self`.
         let _ = self.broken.subscribe().wait_for(|broken| *broken).await;
     }
+}
+
+impl Dropped {
+    fn add(&self, channel: &[u8]) {
+        if let Ok(channel) = std::str::from_utf8(channel) {
+            let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
+            channels.push(channel.to_owned());
+            drop(channels);
+            self.bell.notify_one();
+        }
+    }
+}
+
+/// Asks a server which life of which data set it serves, and fails if it is no primary or its data are not there yet.
+async fn read_marker(connection: &mut MultiplexedConnection) -> Result<Marker, RedisError> {
+    let mut command = redis::cmd("INFO");
+    let sections = command.arg("server").arg("replication").arg("persistence");
+    let text: String = sections.query_async(connection).await?;
+    let field = |name: &str| {
+        text.lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
+            .unwrap_or_default()
+    };
+    if field("role") != "master" || field("loading") != "0" {
+        let reason = "the server is no primary, or is still loading";
+        return Err((ErrorKind::Server(ServerErrorKind::ReadOnly), reason).into());
+    }
+    Ok(Marker(format!("{}:{}", field("run_id"), field("master_replid"))))
 }
 
 fn is_no_script(error: &RedisError) -> bool {

@@ -2,8 +2,10 @@
 
 use std::path::PathBuf;
 
-use redis::{ConnectionInfo, IntoConnectionInfo as _, ProtocolVersion, TlsCertificates};
+use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo as _, ProtocolVersion, TlsCertificates};
 use serde::Deserialize;
+
+use crate::view::Address;
 
 /// The `redis` section of a configuration file.
 #[derive(Debug, Clone, Deserialize)]
@@ -26,6 +28,12 @@ pub struct Settings {
     /// With `strict`: how many replicas must have a write before it counts.
     #[serde(default = "one")]
     pub replicas: u32,
+    /// Whether this is a Redis Cluster: `url` is one of its servers, which names the others.
+    #[serde(default)]
+    pub cluster: bool,
+    /// More servers of the cluster, `HOST:PORT`, asked at the start while the first is away.
+    #[serde(default)]
+    pub nodes: Vec<String>,
 }
 
 fn one() -> u32 {
@@ -64,6 +72,12 @@ pub enum ConfigureError {
     /// No replica could ever be too few.
     #[error("store.redis.replicas must be from 1 to 16")]
     CountReplicas,
+    /// A cluster's server is no address, or there is no cluster.
+    #[error("store.redis.nodes must be HOST:PORT each, and none without cluster: true")]
+    ParseNode,
+    /// A cluster has one data set.
+    #[error("store.redis.url must not name a database with cluster: true")]
+    ChooseDatabase,
     /// The certificates are none.
     #[error("store.redis.caFile holds no certificate")]
     ReadCertificates,
@@ -83,11 +97,34 @@ impl Settings {
             ca_file: None,
             durability: Durability::default(),
             replicas: one(),
+            cluster: false,
+            nodes: Vec::new(),
         }
     }
 
     /// Checks the settings and reads the files that they name.
-    pub(crate) fn open(&self) -> Result<redis::Client, ConfigureError> {
+    pub(crate) fn open(&self) -> Result<Access, ConfigureError> {
+        let client = self.client()?;
+        let info = client.get_connection_info();
+        if self.cluster && info.redis_settings().db() != 0 {
+            return Err(ConfigureError::ChooseDatabase);
+        }
+        let first = match info.addr() {
+            ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. } => Address {
+                host: host.clone(),
+                port: *port,
+            },
+            _ => return Err(ConfigureError::ParseUrl),
+        };
+        let mut seeds = vec![first];
+        for node in &self.nodes {
+            let address = Address::read(node, &seeds[0]).filter(|_| self.cluster && !node.starts_with(':'));
+            seeds.push(address.ok_or(ConfigureError::ParseNode)?);
+        }
+        Ok(Access { client, seeds })
+    }
+
+    fn client(&self) -> Result<redis::Client, ConfigureError> {
         if !(1..=REPLICAS_MAX).contains(&self.replicas) {
             return Err(ConfigureError::CountReplicas);
         }
@@ -128,6 +165,39 @@ impl Settings {
     }
 }
 
+/// How servers are reached: all in the same way.
+#[derive(Debug, Clone)]
+pub(crate) struct Access {
+    client: redis::Client,
+    /// The servers that the settings name, at least one.
+    pub(crate) seeds: Vec<Address>,
+}
+
+impl Access {
+    /// Whether connections are encrypted.
+    pub(crate) fn is_tls(&self) -> bool {
+        matches!(self.client.get_connection_info().addr(), ConnectionAddr::TcpTls { .. })
+    }
+
+    /// The way to a server.
+    pub(crate) fn to(&self, address: &Address) -> Result<redis::Client, redis::RedisError> {
+        let info = self.client.get_connection_info().clone();
+        let (host, port) = (address.host.clone(), address.port);
+        let there = match info.addr() {
+            ConnectionAddr::TcpTls {
+                insecure, tls_params, ..
+            } => ConnectionAddr::TcpTls {
+                host,
+                port,
+                insecure: *insecure,
+                tls_params: tls_params.clone(),
+            },
+            _ => ConnectionAddr::Tcp(host, port),
+        };
+        redis::Client::open(info.set_addr(there))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -153,6 +223,28 @@ mod tests {
             ..Settings::of("redis://localhost")
         };
         assert!(refusal(&none).contains("replicas"));
+        let cluster = |url: &str, nodes: &[&str]| Settings {
+            cluster: true,
+            nodes: nodes.iter().map(|node| (*node).to_owned()).collect(),
+            ..Settings::of(url)
+        };
+        assert!(refusal(&cluster("redis://localhost/1", &[])).contains("database"));
+        for node in ["", "other", ":7000", "other:port"] {
+            assert!(
+                refusal(&cluster("redis://localhost", &[node])).contains("nodes"),
+                "{node:?}"
+            );
+        }
+        let alone = Settings {
+            nodes: vec!["other:7000".to_owned()],
+            ..Settings::of("redis://localhost")
+        };
+        assert!(refusal(&alone).contains("cluster: true"));
+        let seeds = cluster("redis://localhost:7000", &["other:7001"]).open().unwrap().seeds;
+        assert_eq!(
+            seeds.iter().map(Address::to_string).collect::<Vec<_>>(),
+            ["localhost:7000", "other:7001"]
+        );
     }
 
     #[test]
@@ -164,8 +256,8 @@ mod tests {
             password_file: Some(file.path().to_owned()),
             ..Settings::of("redis://localhost:6379/3")
         };
-        let client = settings.open().unwrap();
-        let info = client.get_connection_info().redis_settings();
+        let access = settings.open().unwrap();
+        let info = access.client.get_connection_info().redis_settings();
         assert_eq!(
             (info.username(), info.password(), info.db()),
             (Some("windlass"), Some("geheim"), 3)

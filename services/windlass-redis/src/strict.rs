@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 use crate::error::Error;
 use crate::keeper::{Keeper, Making};
 use crate::script::Call;
-use crate::session::{ANSWER_WITHIN, Prepare};
+use crate::session::{ANSWER_WITHIN, Session};
 
 /// How many writes may wait for the pipeline; beyond it, callers wait for a place.
 const QUEUE_LENGTH: usize = 1_024;
@@ -25,27 +25,34 @@ struct Job {
     reply: oneshot::Sender<Result<Value, Error>>,
 }
 
+/// How long a reply may take on such a connection.
+pub(crate) const STRICT_ANSWER_WITHIN: Duration = ANSWER_WITHIN.saturating_add(CONFIRM_WITHIN);
+
 #[derive(Debug)]
 pub(crate) struct Strict {
+    keeper: Arc<Keeper>,
     jobs: mpsc::Sender<Job>,
     working: JoinHandle<()>,
 }
 
 impl Strict {
-    pub(crate) fn start(client: redis::Client, prepare: Option<Arc<dyn Prepare>>, replicas: u32) -> Self {
-        let keeper = Keeper::start(Making {
-            client,
-            answer_within: ANSWER_WITHIN + CONFIRM_WITHIN,
-            prepare,
-            receiver: None,
-            purpose: "strict writes",
-        });
+    /// Writes that count when this many replicas have them; their connection is made so.
+    pub(crate) fn start(making: Making, replicas: u32) -> Self {
+        let keeper = Arc::new(Keeper::start(making));
         let (jobs, queue) = mpsc::channel(QUEUE_LENGTH);
-        let working = tokio::spawn(work(keeper, queue, replicas));
-        Self { jobs, working }
+        let working = tokio::spawn(work(Arc::clone(&keeper), queue, replicas));
+        Self { keeper, jobs, working }
+    }
+
+    /// The connection, if there is one now.
+    pub(crate) fn present(&self) -> Option<Session> {
+        self.keeper.present()
     }
 
     pub(crate) async fn write(&self, call: Call) -> Result<Value, Error> {
+        if let Some(slot) = call.slot().filter(|_| !call.is_asking()) {
+            self.keeper.session_for(slot).await?;
+        }
         let (reply, answer) = oneshot::channel();
         let sent = self.jobs.send(Job { call, reply }).await;
         sent.map_err(|_| Error::Reach)?;
@@ -60,7 +67,7 @@ impl Drop for Strict {
     }
 }
 
-async fn work(keeper: Keeper, mut queue: mpsc::Receiver<Job>, replicas: u32) {
+async fn work(keeper: Arc<Keeper>, mut queue: mpsc::Receiver<Job>, replicas: u32) {
     let mut jobs = Vec::with_capacity(BATCH);
     while queue.recv_many(&mut jobs, BATCH).await > 0 {
         let (calls, replies): (Vec<_>, Vec<_>) = jobs.drain(..).map(|job| (job.call, job.reply)).unzip();
@@ -81,8 +88,31 @@ async fn work(keeper: Keeper, mut queue: mpsc::Receiver<Job>, replicas: u32) {
     }
 }
 
-async fn write(keeper: &Keeper, mut calls: Vec<Call>, wanted: u32) -> Result<Vec<Result<Value, Error>>, Error> {
+async fn write(keeper: &Keeper, calls: Vec<Call>, wanted: u32) -> Result<Vec<Result<Value, Error>>, Error> {
     let session = keeper.session().await?;
+    // Slots may have gone since the calls came.
+    let is_served = |call: &Call| call.is_asking() || call.slot().is_none_or(|slot| session.has(slot));
+    let served: Vec<bool> = calls.iter().map(is_served).collect();
+    let calls: Vec<Call> = calls.into_iter().filter(is_served).collect();
+    let mut answers = write_served(&session, calls, wanted).await?.into_iter();
+    let answer = |is_served: bool| {
+        if is_served {
+            answers.next().unwrap_or(Err(Error::Read))
+        } else {
+            Err(Error::Reach)
+        }
+    };
+    Ok(served.into_iter().map(answer).collect())
+}
+
+async fn write_served(
+    session: &Session,
+    mut calls: Vec<Call>,
+    wanted: u32,
+) -> Result<Vec<Result<Value, Error>>, Error> {
+    if calls.is_empty() {
+        return Ok(Vec::new());
+    }
     let mut wait = redis::cmd("WAIT");
     wait.arg(wanted).arg(CONFIRM_WITHIN.as_millis() as u64);
     calls.push(wait.into());

@@ -1,5 +1,7 @@
 //! Against a real server, and what a network may do between.
 
+mod cluster;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
@@ -116,7 +118,7 @@ async fn another_life_of_the_data_has_another_marker_and_another_connection_has_
     let client = Client::open(&Settings::of(proxy.url()), None).unwrap();
     let marker = async || {
         patiently(&client, &cmd("PING").into()).await;
-        client.session().await.unwrap().marker().clone()
+        client.session("count").await.unwrap().marker().clone()
     };
     let first = marker().await;
     proxy.cut();

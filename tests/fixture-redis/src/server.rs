@@ -14,9 +14,9 @@ use tokio::time::Instant;
 use crate::proxy::Proxy;
 
 /// How long a server may take for what it is asked. It takes milliseconds; a busy machine may need more.
-const WITHIN: Duration = Duration::from_secs(30);
+pub(crate) const WITHIN: Duration = Duration::from_secs(30);
 /// How often is looked.
-const LOOK_EVERY: Duration = Duration::from_millis(5);
+pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(5);
 /// How many ports are tried: another test may take one between its choice and its use.
 const PORTS_TRIED: usize = 5;
 
@@ -153,7 +153,7 @@ impl Redis {
         connection.set_read_timeout(Some(WITHIN))?;
         let mut command = redis::cmd(words[0]);
         command.arg(&words[1..]);
-        connection.req_command(&command)
+        connection.req_command(&command).and_then(Value::extract_error)
     }
 
     /// A field of a section of `INFO`, if it answers and has it.

@@ -25,7 +25,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::time::Instant;
-use windlass_redis::{Call, Client, ConfigureError, Prepare, Session, Settings, Value, cmd, from_redis_value};
+use windlass_redis::{Call, Client, ConfigureError, Marker, Prepare, Session, Settings, Value, cmd, from_redis_value};
 
 use self::delivery::Delivery;
 use self::entry::Reading;
@@ -35,7 +35,7 @@ use super::{Commit, Entry, Error, Outcome, TaskStore};
 use crate::change::{Change, Decision, Denial, decide};
 use crate::epoch::{Generation, random_bytes};
 use crate::feed::{Feed, Standing, TaskUpdate};
-use crate::id::{Alias, TaskId, TaskKey, Tenant};
+use crate::id::{Alias, Partition, TaskId, TaskKey, Tenant};
 use crate::status::Status;
 use crate::time::UnixMillis;
 
@@ -129,15 +129,15 @@ impl RedisStore {
         let call = scripts::READ.call(&[&generation, &keys::task(key)]);
         let mut reading = match Reading::of(key, self.run("read a task", call).await?)? {
             Some(reading) => reading,
-            None => return Err(self.emptied("read a task").await),
+            None => return Err(self.emptied("read a task", key.id.partition()).await),
         };
         reading.now = (self.inner.clock)(reading.now);
         Ok(reading)
     }
 
     /// The data set was emptied under a living connection: another one settles what that means.
-    async fn emptied(&self, operation: &'static str) -> Error {
-        if let Ok(session) = self.inner.client.session().await {
+    async fn emptied(&self, operation: &'static str, partition: Partition) -> Error {
+        if let Ok(session) = self.inner.client.session(keys::generation(partition)).await {
             session.leave();
         }
         failed(operation)(windlass_redis::Error::Reach)
@@ -179,6 +179,7 @@ impl RedisStore {
             .arg(update)
             .arg(release)
             .arg(withdrawal)
+            .arg(self.inner.client.publish_command())
             .arg(fields.len())
             .arg(fields);
         for event in &decision.events {
@@ -365,7 +366,7 @@ impl TaskStore for RedisStore {
     }
 }
 
-/// Settles the generation of every partition on each new connection.
+/// Settles the generation of every partition that a connection is for, before it is used for it.
 struct Settle;
 
 #[async_trait]
@@ -375,10 +376,13 @@ impl Prepare for Settle {
         let time = session.run(&cmd("TIME").into()).await?;
         let (seconds, micros): (u64, u64) = from_redis_value(time).map_err(unreadable)?;
         let now = seconds * 1_000 + micros / 1_000;
+        let former = session.former().map_or("", Marker::as_str);
         let calls: Vec<Call> = keys::partitions()
-            .map(|partition| {
-                let call = scripts::SETTLE.call(&[&keys::generation(partition)]);
-                call.arg(session.marker().as_str()).arg(now)
+            .map(keys::generation)
+            .filter(|generation| session.serves(generation))
+            .map(|generation| {
+                let call = scripts::SETTLE.call(&[&generation]);
+                call.arg(session.marker().as_str()).arg(now).arg(former)
             })
             .collect();
         let mut begun = 0;

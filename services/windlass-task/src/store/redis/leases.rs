@@ -79,7 +79,9 @@ impl Delivery {
         let mut gained = Vec::new();
         let mut changed = false;
         for (partition, answer) in wanted.into_iter().zip(self.client.run_all(&calls).await?) {
-            let epoch: Option<String> = from_redis_value(answer?).map_err(|_| windlass_redis::Error::Read)?;
+            // In a cluster some may be away: their leases end by themselves.
+            let Ok(answer) = answer else { continue };
+            let epoch: Option<String> = from_redis_value(answer).map_err(|_| windlass_redis::Error::Read)?;
             let mut state = self.lock();
             let known = state.owned.get_mut(&partition);
             match (epoch, known) {
@@ -97,6 +99,7 @@ impl Delivery {
                 (None, None) => {}
             }
         }
+        self.lose_overdue();
         let kept = self.lock().owned.len();
         let beyond = gained.split_off(gained.len().min(share.saturating_sub(kept)));
         let mut excess: Vec<Partition> = beyond.into_iter().map(|(partition, _)| partition).collect();
@@ -116,7 +119,8 @@ impl Delivery {
     /// How many partitions a process should have, so that all have as many.
     async fn share(&self) -> Result<usize, windlass_redis::Error> {
         let unreadable = |_| windlass_redis::Error::Read;
-        let time = self.client.run(&cmd("TIME").into()).await?;
+        let time: Call = Call::from(cmd("TIME")).beside(keys::WORKERS);
+        let time = self.client.run(&time).await?;
         let (seconds, _): (u64, u64) = from_redis_value(time).map_err(unreadable)?;
         let lease = LEASE.as_secs();
         let calls: [Call; 3] = [

@@ -149,20 +149,23 @@ impl RedisStore {
             .map(|(partition, cursor)| page(*partition, *cursor))
             .collect();
         let answers = self.inner.client.run_all(&calls).await;
-        let pages: Result<Vec<_>, Error> = answers.map_err(failed("read the outbox")).and_then(|answers| {
-            let pages = answers.into_iter().map(|answer| {
-                let value = answer.map_err(failed("read the outbox"))?;
-                read::<Vec<StreamEntry>>(value)
-            });
-            pages.collect()
+        let answers = answers.inspect_err(|_| {
+            let mut state = delivery.lock();
+            rung.iter().for_each(|(partition, _)| state.ring(*partition));
         });
+        let (mut failure, mut read_any) = (None, false);
         let mut state = delivery.lock();
-        let pages = pages.inspect_err(|_| {
-            for (partition, _) in &rung {
-                state.ring(*partition);
-            }
-        })?;
-        for ((partition, _), entries) in rung.into_iter().zip(pages) {
+        for ((partition, _), answer) in rung.into_iter().zip(answers.map_err(failed("read the outbox"))?) {
+            // In a cluster some may be away, while the others are read.
+            let page = answer.map_err(failed("read the outbox"));
+            let entries: Vec<StreamEntry> = match page.and_then(read) {
+                Ok(entries) => entries,
+                Err(error) => {
+                    state.ring(partition);
+                    failure = Some(error);
+                    continue;
+                }
+            };
             if entries.len() == PAGE {
                 state.ring(partition);
             }
@@ -173,9 +176,13 @@ impl RedisStore {
                     .parse()
                     .map_err(|_| failed("read the outbox")(windlass_redis::Error::Read))?;
                 state.append(partition, id, event);
+                read_any = true;
             }
         }
-        Ok(())
+        match failure {
+            Some(error) if !read_any => Err(error),
+            Some(_) | None => Ok(()),
+        }
     }
 }
 

@@ -130,7 +130,10 @@ impl Peers for RedisStore {
             own: own.clone(),
         });
         let subscriptions = peering.client.subscriptions(desk.clone());
-        subscriptions.want(&keys::release(desk.process));
+        let channel = keys::release(desk.process);
+        // Who asks says it there; a commit of any partition says it everywhere.
+        subscriptions.want(&channel);
+        subscriptions.want_everywhere(&channel);
         let leasing = tokio::spawn(keep_lease(Arc::clone(&desk)));
         let serving = Serving {
             desk,
@@ -179,8 +182,8 @@ impl Desk {
         let text = serde_json::to_string(&message).map_err(|source| Error::EncodeEntry { source })?;
         let begun = Instant::now();
         loop {
-            let told = self.client.run(&publish(&keys::release(process), &text)).await;
-            let heard: u64 = read(told.map_err(failed("ask another process"))?)?;
+            let heard = self.client.publish(&keys::release(process), &text).await;
+            let heard = heard.map_err(failed("ask another process"))?;
             let (deadline, until) = if heard > 0 {
                 (begun + PATIENCE, begun + PATIENCE)
             } else {
@@ -221,7 +224,7 @@ impl Desk {
                 Answer::Gone | Answer::Silent => return,
             };
             if let Ok(text) = serde_json::to_string(&Message::Answer { question, told })
-                && let Err(error) = desk.client.run(&publish(&keys::release(from), &text)).await
+                && let Err(error) = desk.client.publish(&keys::release(from), &text).await
             {
                 tracing::debug!(%error, "another process was not answered");
             }
@@ -291,10 +294,6 @@ async fn keep_lease(desk: Arc<Desk>) {
             }
         }
     }
-}
-
-fn publish(channel: &str, text: &str) -> Call {
-    cmd("PUBLISH").arg(channel).arg(text).take().into()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

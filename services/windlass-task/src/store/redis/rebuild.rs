@@ -33,17 +33,21 @@ impl RedisStore {
         let calls: Vec<Call> = keys::partitions().map(ask).collect();
         let answers = self.inner.client.run_all(&calls).await.map_err(failed(OPERATION))?;
         let mut generations = Vec::with_capacity(answers.len());
-        for answer in answers {
+        for (partition, answer) in keys::partitions().zip(answers) {
             let fields = read(answer.map_err(failed(OPERATION))?)?;
-            generations.push(self.settled(fields).await?);
+            generations.push(self.settled(partition, fields).await?);
         }
         Ok(generations)
     }
 
-    async fn settled(&self, (generation, whole): (Option<u64>, Option<u64>)) -> Result<(Generation, bool), Error> {
+    async fn settled(
+        &self,
+        partition: Partition,
+        (generation, whole): (Option<u64>, Option<u64>),
+    ) -> Result<(Generation, bool), Error> {
         match generation {
             Some(generation) => Ok((Generation(generation), whole == Some(generation))),
-            None => Err(self.emptied(OPERATION).await),
+            None => Err(self.emptied(OPERATION, partition).await),
         }
     }
 }
@@ -51,8 +55,9 @@ impl RedisStore {
 #[async_trait]
 impl Rebuild for RedisStore {
     async fn is_whole(&self, key: &TaskKey) -> Result<bool, Error> {
-        let fields = read(self.run(OPERATION, ask(key.id.partition())).await?)?;
-        Ok(self.settled(fields).await?.1)
+        let partition = key.id.partition();
+        let fields = read(self.run(OPERATION, ask(partition)).await?)?;
+        Ok(self.settled(partition, fields).await?.1)
     }
 
     async fn unfinished(&self) -> Result<Option<Walk>, Error> {

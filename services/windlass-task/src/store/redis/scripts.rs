@@ -6,14 +6,19 @@ use std::sync::LazyLock;
 use windlass_redis::Script;
 
 /// Answers the partition's generation. When the server that it belongs to is not this one (another process, another
-/// replication history, or a data set that is gone), something may have been forgotten: a new generation begins.
+/// replication history, or a data set that is gone), something may have been forgotten: a new generation begins. Not when
+/// that server is known to have given this one all that it had.
 ///
-/// KEYS generation; ARGV marker, now in Unix milliseconds.
+/// KEYS generation; ARGV marker, now in Unix milliseconds, marker of who gave the data here or ''.
 pub(super) static SETTLE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         "
 local known = redis.call('HMGET', KEYS[1], 'marker', 'generation')
 if known[1] == ARGV[1] and known[2] then return known[2] end
+if ARGV[3] ~= '' and known[1] == ARGV[3] and known[2] then
+    redis.call('HSET', KEYS[1], 'marker', ARGV[1])
+    return known[2]
+end
 local generation = tonumber(ARGV[2])
 if known[2] and tonumber(known[2]) >= generation then generation = tonumber(known[2]) + 1 end
 generation = string.format('%.0f', generation)
@@ -42,7 +47,8 @@ return {time[1], time[2], generation, task[1], task[2], task[3], task[4]}
 /// can tell whether its own was made.
 ///
 /// KEYS generation, task, outbox, expiry; ARGV generation, revision or '', commit id (16 characters), due or '', member,
-/// channel, latest value or '', holder's channel or '', what it is told, the number of fields and values, these, the events.
+/// channel, latest value or '', holder's channel or '', what it is told, the command that publishes beside the keys, the
+/// number of fields and values, these, the events. The holder's channel is of another hash slot: all servers are told.
 pub(super) static COMMIT: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         "
@@ -50,18 +56,18 @@ if redis.call('HGET', KEYS[1], 'generation') ~= ARGV[1] then return 'generation'
 local known = redis.call('HMGET', KEYS[2], 'revision', 'commits')
 if (known[1] or '') ~= ARGV[2] then return 'revision' end
 local commits = ARGV[3] .. string.sub(known[2] or '', 1, 48)
-local count = tonumber(ARGV[10])
-redis.call('HSET', KEYS[2], 'commits', commits, unpack(ARGV, 11, 10 + count))
+local count = tonumber(ARGV[11])
+redis.call('HSET', KEYS[2], 'commits', commits, unpack(ARGV, 12, 11 + count))
 if ARGV[4] == '' then
     redis.call('ZREM', KEYS[4], ARGV[5])
 else
     redis.call('ZADD', KEYS[4], ARGV[4], ARGV[5])
 end
-for index = 11 + count, #ARGV do
+for index = 12 + count, #ARGV do
     redis.call('XADD', KEYS[3], '*', 'event', ARGV[index])
 end
-if #ARGV > 10 + count then redis.call('PUBLISH', KEYS[3], '') end
-if ARGV[7] ~= '' then redis.call('PUBLISH', ARGV[6], ARGV[7]) end
+if #ARGV > 11 + count then redis.call(ARGV[10], KEYS[3], '') end
+if ARGV[7] ~= '' then redis.call(ARGV[10], ARGV[6], ARGV[7]) end
 if ARGV[8] ~= '' then redis.call('PUBLISH', ARGV[8], ARGV[9]) end
 return 'made'
 ",

@@ -1,5 +1,7 @@
 //! Against a real Redis, and the harm that comes to one.
 
+mod cluster;
+
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

@@ -122,8 +122,9 @@ impl Follow for RedisStore {
     async fn follow(&self, key: &TaskKey) -> Result<(), Error> {
         let updates = &self.inner.updates;
         lock(&updates.shared.followed).insert(key.clone());
-        updates.subscriptions.want(&keys::update(key));
-        let stands = updates.subscriptions.stand().await;
+        let channel = keys::update(key);
+        updates.subscriptions.want(&channel);
+        let stands = updates.subscriptions.stand_for(&channel).await;
         stands.map_err(failed("follow a task"))
     }
 
