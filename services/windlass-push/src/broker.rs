@@ -2,12 +2,15 @@
 //!
 //! A broker is one node's view. It gives each publication its position and brings it, in the order of the positions,
 //! to every node that is subscribed to its channel, through that node's [`Receiver`]. In one process it is
-//! [`memory`]; over Redis, publish and history are one script and presence is kept by node lease. Everything that
+//! [`memory`]; over [`redis`], publish and history are one script and presence is kept by node lease. Everything that
 //! lives longer than a connection is keyed by [`NodeId`], so that a node that died can be told from one that is
 //! slow.
 
 pub mod bounded;
+#[cfg(test)]
+mod contract;
 pub mod memory;
+pub mod redis;
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -170,8 +170,7 @@ impl TaskId {
     /// The partition that holds the task's keys: CRC32C of the id's text, modulo 256.
     #[must_use]
     pub fn partition(&self) -> Partition {
-        let sum = crc32c::crc32c(self.to_string().as_bytes());
-        Partition((sum % 256) as u8)
+        Partition::of(&self.to_string())
     }
 }
 
@@ -222,6 +221,14 @@ impl fmt::Display for TaskKey {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Partition(pub u8);
+
+impl Partition {
+    /// The partition of what has this name: CRC32C of its text, modulo 256.
+    #[must_use]
+    pub fn of(name: &str) -> Self {
+        Self((crc32c::crc32c(name.as_bytes()) % 256) as u8)
+    }
+}
 
 /// A DNS label (RFC 1123) of at most `longest` characters.
 fn is_label(text: &str, longest: usize) -> bool {

@@ -120,6 +120,13 @@ impl RedisStore {
         &self.inner.client
     }
 
+    /// The hash whose `generation` says which life of the data a partition is in, for what else is kept in the same Redis.
+    /// [`RedisStore::client`] settles it on each connection before anybody uses that.
+    #[must_use]
+    pub fn generation_key(partition: Partition) -> String {
+        keys::generation(partition)
+    }
+
     async fn run(&self, operation: &'static str, call: Call) -> Result<Value, Error> {
         self.inner.client.run(&call).await.map_err(failed(operation))
     }

@@ -1,0 +1,233 @@
+//! The broker of many processes: channels in the Redis that also has the tasks.
+//!
+//! A publication is one script ([`scripts`]): position, history and delivery are one step, in one round trip of a
+//! connection that all callers share. What is published comes on a connection of its own ([`ear`]), only for channels
+//! with subscribers here, and in the order of its positions. A stream's epoch belongs to one generation of the data:
+//! after anything that Redis may have forgotten something by, the stream begins anew and its clients are told so.
+
+mod ear;
+mod flights;
+mod keys;
+mod nodes;
+mod patience;
+mod presence;
+mod scripts;
+mod streams;
+mod survey;
+mod wire;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use tokio::task::JoinHandle;
+use windlass_redis::{Client, Subscriptions};
+use windlass_task::{RedisStore, Tenant};
+
+use self::ear::Ear;
+use self::nodes::Nodes;
+use self::patience::Patience;
+use self::presence::Presence;
+use self::streams::{Streams, unreachable};
+use self::survey::Survey;
+use super::{Announcement, Broker, Error, History, NodeId, Outgoing, PresenceCount, Range, Receiver, Retention};
+use crate::channel::ChannelKey;
+use crate::client::{ClientId, ClientInfo};
+use crate::position::StreamPosition;
+
+/// The times of the broker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Options {
+    /// For how long a node that is not heard of counts as living.
+    pub lease: Duration,
+    /// For how long an unused channel's position is known.
+    pub position_ttl: Duration,
+}
+
+impl Default for Options {
+    /// Ten seconds of silence mean death (DESIGN section 4); a position is known for a day, as in memory.
+    fn default() -> Self {
+        Self {
+            lease: Duration::from_secs(10),
+            position_ttl: Duration::from_secs(24 * 3_600),
+        }
+    }
+}
+
+/// One node of those that share a Redis.
+pub struct Redis {
+    node: Arc<Node>,
+    working: JoinHandle<()>,
+}
+
+struct Node {
+    client: Client,
+    receiver: Arc<dyn Receiver>,
+    ear: Arc<Ear>,
+    subscriptions: Subscriptions,
+    streams: Arc<Streams>,
+    nodes: Nodes,
+    presence: Presence,
+    survey: Arc<Survey>,
+}
+
+impl Redis {
+    /// Joins the nodes that share the Redis of `store`, as `node`. It need not be there yet.
+    #[must_use]
+    pub fn join(store: &RedisStore, options: Options, node: NodeId, receiver: Arc<dyn Receiver>) -> Self {
+        let client = store.client().clone();
+        let survey = Arc::new(Survey::new(client.clone()));
+        let ear = Arc::new(Ear::new(node, Arc::clone(&receiver), Arc::clone(&survey)));
+        let subscriptions = client.subscriptions(Arc::clone(&ear) as Arc<_>);
+        subscriptions.want_all([keys::node(node), keys::EVERYBODY.to_owned()]);
+        let node = Arc::new(Node {
+            receiver,
+            ear,
+            subscriptions,
+            streams: Streams::new(client.clone(), options.position_ttl),
+            nodes: Nodes::new(client.clone(), node, options.lease),
+            presence: Presence::new(client.clone()),
+            survey,
+            client,
+        });
+        Self {
+            working: tokio::spawn(Arc::clone(&node).keep_lease()),
+            node,
+        }
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        self.working.abort();
+    }
+}
+
+impl Node {
+    /// Keeps the lease, and tells a Redis again that may have forgotten what this node told it.
+    async fn keep_lease(self: Arc<Self>) {
+        let mut ticks = tokio::time::interval(self.nodes.renewal());
+        let mut told = self.client.connections();
+        loop {
+            ticks.tick().await;
+            let connections = self.client.connections();
+            if self.nodes.renew().await.is_ok() && connections != told && self.presence.tell_again().await.is_ok() {
+                told = connections;
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Broker for Redis {
+    async fn publish(
+        &self,
+        channel: &ChannelKey,
+        outgoing: Outgoing,
+        retention: Retention,
+    ) -> Result<Option<StreamPosition>, Error> {
+        self.node.streams.publish(channel, outgoing, retention).await
+    }
+
+    async fn subscribe(&self, channel: &ChannelKey) -> Result<(), Error> {
+        let node = &self.node;
+        let name = node.ear.listen(channel);
+        node.subscriptions.want(&name);
+        let mut patience = Patience::new();
+        while let Err(error) = node.subscriptions.stand_for(&name).await {
+            if !patience.wait().await {
+                return Err(unreachable(&error));
+            }
+        }
+        Ok(())
+    }
+
+    async fn unsubscribe(&self, channel: &ChannelKey) -> Result<(), Error> {
+        self.node.subscriptions.leave(&self.node.ear.forget(channel));
+        Ok(())
+    }
+
+    async fn announce(&self, channel: &ChannelKey, announcement: Announcement) -> Result<(), Error> {
+        let message = match announcement {
+            Announcement::Joined(info) => wire::joined(&info),
+            Announcement::Left(info) => wire::left(&info),
+        };
+        self.node.streams.bring(channel, message).await
+    }
+
+    async fn history(&self, channel: &ChannelKey, range: Range) -> Result<History, Error> {
+        self.node.streams.history(channel, range).await
+    }
+
+    async fn remove_history(&self, channel: &ChannelKey) -> Result<(), Error> {
+        self.node.streams.remove(channel).await
+    }
+
+    async fn add_presence(&self, channel: &ChannelKey, client: ClientId, info: ClientInfo) -> Result<(), Error> {
+        let node = &self.node;
+        node.presence.add(&node.nodes, channel, client, &info).await
+    }
+
+    async fn remove_presence(&self, channel: &ChannelKey, client: ClientId) -> Result<(), Error> {
+        self.node.presence.remove(channel, client).await
+    }
+
+    async fn presence(&self, channel: &ChannelKey) -> Result<Vec<ClientInfo>, Error> {
+        self.node.presence.list(&self.node.nodes, channel).await
+    }
+
+    async fn count_presence(&self, channel: &ChannelKey) -> Result<PresenceCount, Error> {
+        self.node.presence.count(&self.node.nodes, channel).await
+    }
+
+    fn node(&self) -> NodeId {
+        self.node.nodes.node()
+    }
+
+    async fn tell(&self, node: NodeId, message: Bytes) -> Result<(), Error> {
+        if node == self.node() {
+            self.node.receiver.control(message);
+            return Ok(());
+        }
+        let told = self
+            .node
+            .client
+            .publish(&keys::node(node), ear::control(&message))
+            .await;
+        let heard = told.map_err(|error| unreachable(&error))?;
+        if heard == 0 { Err(Error::UnknownNode) } else { Ok(()) }
+    }
+
+    async fn tell_user(&self, _: &Tenant, _: &str, message: Bytes) -> Result<(), Error> {
+        for node in self.node.nodes.living().await?.nodes() {
+            match self.tell(node, message.clone()).await {
+                // It has died, or is leaving: its connections are elsewhere, or will be.
+                Ok(()) | Err(Error::UnknownNode) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    async fn survey(&self, question: Bytes) -> Result<Vec<Bytes>, Error> {
+        let node = &self.node;
+        let mut answers = node.survey.ask(&node.nodes, &question).await?;
+        answers.push(node.receiver.answer(question));
+        Ok(answers)
+    }
+
+    async fn maintain(&self) {
+        // Redis forgets by itself.
+    }
+}
+
+impl fmt::Debug for Redis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Redis({})", self.node())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,77 @@
+//! Which nodes there are: each has a lease by the clock of Redis. What a node holds counts for as long as that.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use windlass_redis::Client;
+
+use super::streams::{millis, read, unreachable};
+use super::{keys, scripts};
+use crate::broker::{Error, NodeId};
+
+/// This node among the others.
+#[derive(Debug)]
+pub(super) struct Nodes {
+    client: Client,
+    node: NodeId,
+    lease: Duration,
+}
+
+/// The nodes whose leases have not ended, and this one.
+#[derive(Debug)]
+pub(super) struct Living(HashSet<NodeId>);
+
+impl Living {
+    pub(super) fn has(&self, node: NodeId) -> bool {
+        self.0.contains(&node)
+    }
+
+    pub(super) fn nodes(&self) -> impl Iterator<Item = NodeId> {
+        self.0.iter().copied()
+    }
+}
+
+impl Nodes {
+    pub(super) fn new(client: Client, node: NodeId, lease: Duration) -> Self {
+        Self { client, node, lease }
+    }
+
+    pub(super) fn node(&self) -> NodeId {
+        self.node
+    }
+
+    /// How often the lease is renewed: three tries fit into one.
+    pub(super) fn renewal(&self) -> Duration {
+        self.lease / 3
+    }
+
+    /// Takes or keeps the lease.
+    pub(super) async fn renew(&self) -> Result<Living, Error> {
+        let call = scripts::LEASE
+            .call(&[keys::LIVE])
+            .arg(self.node.to_string())
+            .arg(millis(self.lease));
+        self.understand(self.client.run(&call).await)
+    }
+
+    /// Who lives.
+    pub(super) async fn living(&self) -> Result<Living, Error> {
+        self.understand(self.client.run(&Self::question()).await)
+    }
+
+    /// The call whose answer [`Nodes::understand`] reads, to be sent together with others.
+    pub(super) fn question() -> windlass_redis::Call {
+        scripts::LIVING.call(&[keys::LIVE])
+    }
+
+    pub(super) fn understand(
+        &self,
+        answer: Result<windlass_redis::Value, windlass_redis::Error>,
+    ) -> Result<Living, Error> {
+        let names: Vec<String> = read(answer.map_err(|error| unreachable(&error))?)?;
+        let mut living: HashSet<NodeId> = names.iter().filter_map(|name| name.parse().ok()).collect();
+        // Its own lease may be about to be taken.
+        living.insert(self.node);
+        Ok(Living(living))
+    }
+}

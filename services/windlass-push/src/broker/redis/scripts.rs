@@ -1,0 +1,125 @@
+//! The scripts. Each checks everything before its first write and touches the keys of one partition. Offsets are counted
+//! exactly up to 2^53, which no stream reaches; versions, which applications choose, are compared as texts.
+
+use std::sync::LazyLock;
+
+use windlass_redis::Script;
+
+/// Finds the stream's epoch and top, and begins it anew where there is none of this generation: an epoch says that
+/// nothing was forgotten since it began. Without a generation the data set was emptied under a living connection: nothing.
+///
+/// KEYS generation, stream, history; ARGV a fresh epoch, the position's lifetime in milliseconds.
+macro_rules! open {
+    () => {
+        "
+local function open()
+    local generation = redis.call('HGET', KEYS[1], 'generation')
+    if not generation then return nil end
+    local known = redis.call('HMGET', KEYS[2], 'generation', 'epoch', 'top')
+    if known[1] == generation and known[2] then
+        redis.call('PEXPIRE', KEYS[2], ARGV[2], 'GT')
+        return known[2], tonumber(known[3])
+    end
+    redis.call('DEL', KEYS[2], KEYS[3])
+    redis.call('HSET', KEYS[2], 'generation', generation, 'epoch', ARGV[1], 'top', '0')
+    redis.call('PEXPIRE', KEYS[2], ARGV[2])
+    return ARGV[1], 0
+end
+local epoch, top = open()
+if not epoch then return false end
+local function at(offset) return string.format('%.0f', offset) .. ' ' .. epoch end
+"
+    };
+}
+
+/// Publishes to a channel with a history: the position, the history, the key that tells a repetition, and the delivery
+/// are one step, so deliveries come in the order of offsets. Answers the position: of an earlier publication under the
+/// same key its own, of an old version the top.
+///
+/// KEYS generation, stream, history, repeat; ARGV a fresh epoch, the position's lifetime, the command that publishes, the
+/// channel, the body, how many are remembered, for how long, for how long the key is, 1 when the one before is wanted
+/// too, version or '', where that is counted. Times in milliseconds.
+pub(super) static PUBLISH: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(concat!(
+        open!(),
+        "
+local known = redis.call('GET', KEYS[4])
+if known then return known end
+if ARGV[10] ~= '' then
+    local last = redis.call('HMGET', KEYS[2], 'version', 'versionEpoch')
+    local is_counted_here = ARGV[11] == '' or ARGV[11] == last[2]
+    if last[1] and is_counted_here then
+        local is_newer = #ARGV[10] > #last[1] or (#ARGV[10] == #last[1] and ARGV[10] > last[1])
+        if not is_newer then return at(top) end
+    end
+    redis.call('HSET', KEYS[2], 'version', ARGV[10], 'versionEpoch', ARGV[11])
+end
+local before = ''
+if ARGV[9] == '1' then
+    local last = redis.call('XREVRANGE', KEYS[3], '+', '-', 'COUNT', 1)
+    if last[1] then before = last[1][2][2] end
+end
+local position = at(top + 1)
+local offset = string.match(position, '^%d+')
+redis.call('HSET', KEYS[2], 'top', offset)
+redis.call('PEXPIRE', KEYS[2], ARGV[7], 'GT')
+redis.call('XADD', KEYS[3], 'MAXLEN', ARGV[6], offset .. '-0', 'd', ARGV[5])
+redis.call('PEXPIRE', KEYS[3], ARGV[7])
+redis.call('SET', KEYS[4], position, 'PX', ARGV[8])
+redis.call(ARGV[3], ARGV[4], 'm' .. position .. ' ' .. #before .. ' ' .. before .. ARGV[5])
+return position
+"
+    ))
+});
+
+/// Publishes to a channel without history, once under a key.
+///
+/// KEYS repeat; ARGV the command that publishes, the channel, the message, for how long the key is remembered.
+pub(super) static PUBLISH_ONCE: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        "
+if redis.call('SET', KEYS[1], '', 'NX', 'PX', ARGV[4]) then redis.call(ARGV[1], ARGV[2], ARGV[3]) end
+return 1
+",
+    )
+});
+
+/// Reads a part of a history and the stream's top at one moment.
+///
+/// KEYS generation, stream, history; ARGV a fresh epoch, the position's lifetime, the command that reads, from, to, how many.
+pub(super) static READ: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(concat!(
+        open!(),
+        "
+if ARGV[6] == '0' then return {at(top), {}} end
+return {at(top), redis.call(ARGV[3], KEYS[3], ARGV[4], ARGV[5], 'COUNT', ARGV[6])}
+"
+    ))
+});
+
+/// Takes or keeps a holder's lease. Answers who else has one.
+///
+/// KEYS live; ARGV holder, lease in milliseconds.
+pub(super) static LEASE: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        "
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+redis.call('ZADD', KEYS[1], string.format('%.0f', now + ARGV[2]), ARGV[1])
+return redis.call('ZRANGE', KEYS[1], string.format('%.0f', now), '+inf', 'BYSCORE')
+",
+    )
+});
+
+/// Answers the holders whose leases have not ended.
+///
+/// KEYS live.
+pub(super) static LIVING: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        "
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+return redis.call('ZRANGE', KEYS[1], string.format('%.0f', now), '+inf', 'BYSCORE')
+",
+    )
+});
