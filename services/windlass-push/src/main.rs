@@ -57,7 +57,11 @@ async fn serve(arguments: Arguments) -> anyhow::Result<()> {
     let auth = file.auth_on(flags.listen);
     flags.allow_origin.extend(file.origins);
     let mut program = Program::new(flags, auth.as_ref(), &file.listener)?;
-    let view = file.store.shared()?.map(|store| View::of(&store.into()));
+    let store = file.store.shared()?;
+    if let Some(store) = &store {
+        store.register(program.registry());
+    }
+    let view = store.map(|store| View::of(&store.into()));
     let push = Push::open(&file.push.unwrap_or_default(), &mut program, view)?;
     let app = program.authenticated(windlass_push::router(Arc::clone(&push)));
     let app = app.merge(windlass_push::open_router(Arc::clone(&push)));

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use prometheus_client::registry::Registry;
 use redis::{ToRedisArgs, Value};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -47,12 +48,17 @@ impl Client {
         Ok(Self { topology })
     }
 
+    /// Shows the connections' metrics in `registry`, by names that begin with `redis_`.
+    pub fn register(&self, registry: &mut Registry) {
+        self.topology.metrics().register(registry, &self.topology);
+    }
+
     /// Sends a call that reads, or whose loss does no harm.
     ///
     /// # Errors
     /// [`Error`].
     pub async fn run(&self, call: &Call) -> Result<Value, Error> {
-        self.route(call, Lane::Main, None).await
+        self.counted(self.route(call, Lane::Main, None).await)
     }
 
     /// Sends calls together, each as [`Client::run`]: those for one primary in their order, in one pipeline.
@@ -60,6 +66,14 @@ impl Client {
     /// # Errors
     /// [`Error`] when none was answered.
     pub async fn run_all(&self, calls: &[Call]) -> Result<Vec<Result<Value, Error>>, Error> {
+        let answers = self.counted(self.send_all(calls).await)?;
+        for answer in &answers {
+            self.topology.metrics().told(answer);
+        }
+        Ok(answers)
+    }
+
+    async fn send_all(&self, calls: &[Call]) -> Result<Vec<Result<Value, Error>>, Error> {
         if !self.topology.in_cluster() {
             return self
                 .topology
@@ -75,6 +89,7 @@ impl Client {
         // What was sent away was not done.
         for (call, answer) in calls.iter().zip(&mut answers) {
             if let Some(redirect) = Redirect::of(answer) {
+                self.topology.metrics().redirected(&redirect);
                 *answer = self.route(call, Lane::Main, Some(redirect)).await;
             }
         }
@@ -90,7 +105,7 @@ impl Client {
     /// # Errors
     /// [`Error`].
     pub async fn write(&self, call: Call) -> Result<Value, Error> {
-        self.route(&call, Lane::Strict, None).await
+        self.counted(self.route(&call, Lane::Strict, None).await)
     }
 
     /// Sees that everything that the primary of this key has answered so far is as durable as the settings demand.
@@ -223,10 +238,16 @@ impl Client {
                 self.topology.hurry(None);
             }
             redirect = Redirect::of(&answer).filter(|_| self.topology.in_cluster() && Instant::now() < deadline);
-            if redirect.is_none() {
-                return answer;
+            match &redirect {
+                None => return answer,
+                Some(redirect) => self.topology.metrics().redirected(redirect),
             }
         }
+    }
+
+    fn counted<T>(&self, answer: Result<T, Error>) -> Result<T, Error> {
+        self.topology.metrics().told(&answer);
+        answer
     }
 
     /// Sends calls to where they belong as far as that is known, all primaries at once.

@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::error::Error;
+use crate::metrics::Cause;
 use crate::session::{Opening, Prepare, Session};
 use crate::slot::{Slot, Slots};
 
@@ -65,7 +66,7 @@ impl Keeper {
             if !session.has(slot) {
                 tokio::select! {
                     () = session.prepared(slot) => {}
-                    () = session.broken() => return Err(Error::Reach),
+                    _ = session.broken() => return Err(Error::Reach),
                 }
             }
             Ok(session)
@@ -112,11 +113,19 @@ async fn keep(making: Making, shown: watch::Sender<Option<Session>>, made: Arc<A
                 shown.send_replace(Some(session.clone()));
                 // Slots that went in between, while nobody saw the connection.
                 session.keep(&making.slots.borrow());
-                until_broken(&session).await;
+                let open = Open::count(&making);
+                let cause = until_broken(&session).await;
                 shown.send_replace(None);
-                tracing::warn!(purpose = making.purpose, "the connection to redis is of no more use");
+                drop(open);
+                making.opening.metrics.lost(making.purpose, cause);
+                tracing::warn!(
+                    purpose = making.purpose,
+                    ?cause,
+                    "the connection to redis is of no more use"
+                );
             }
             Err(error) => {
+                making.opening.metrics.failed(making.purpose);
                 // Said once, and then now and again: it may last for hours.
                 if failures.is_multiple_of(32) {
                     let error: &dyn std::error::Error = &error;
@@ -142,16 +151,29 @@ async fn make(making: &Making) -> Result<Session, Error> {
 }
 
 /// Looks now and then whether it is still the same primary: one that is idle would not notice that it was replaced.
-async fn until_broken(session: &Session) {
+async fn until_broken(session: &Session) -> Cause {
     loop {
         tokio::select! {
-            () = session.broken() => return,
-            () = tokio::time::sleep(PROBE_EVERY) => {
-                if session.check().await.is_err() {
-                    return;
-                }
-            }
+            cause = session.broken() => return cause,
+            // One that fails leaves the connection.
+            () = tokio::time::sleep(PROBE_EVERY) => drop(session.check().await),
         }
+    }
+}
+
+/// Counts a connection while it is shown.
+struct Open<'a>(&'a Making);
+
+impl<'a> Open<'a> {
+    fn count(making: &'a Making) -> Self {
+        making.opening.metrics.connected(making.purpose);
+        Self(making)
+    }
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        self.0.opening.metrics.disconnected(self.0.purpose);
     }
 }
 

@@ -15,6 +15,7 @@ mod client;
 mod error;
 mod keeper;
 mod map;
+mod metrics;
 mod node;
 mod script;
 mod session;

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use crate::error::Error;
 use crate::keeper::{Keeper, Making};
 use crate::map::Map;
+use crate::metrics::Metrics;
 use crate::script::Call;
 use crate::session::{ANSWER_WITHIN, Marker, Opening, Prepare, Session};
 use crate::settings::Access;
@@ -24,6 +25,7 @@ pub(crate) struct Plan {
     /// With strict writes: how many replicas must have one.
     pub(crate) replicas: Option<u32>,
     pub(crate) in_cluster: bool,
+    pub(crate) metrics: Metrics,
 }
 
 /// A primary.
@@ -31,6 +33,7 @@ pub(crate) struct Node {
     pub(crate) address: Address,
     client: redis::Client,
     in_cluster: bool,
+    metrics: Metrics,
     slots: watch::Sender<Slots>,
     pub(crate) main: Keeper,
     pub(crate) strict: Option<Strict>,
@@ -46,6 +49,7 @@ impl Plan {
                 client: client.clone(),
                 answer_within,
                 in_cluster: self.in_cluster,
+                metrics: self.metrics.clone(),
                 receiver: None,
             },
             prepare: self.prepare.clone(),
@@ -55,11 +59,12 @@ impl Plan {
         let main = Keeper::start(making(ANSWER_WITHIN, "commands"));
         let strict = self
             .replicas
-            .map(|replicas| Strict::start(making(STRICT_ANSWER_WITHIN, "strict writes"), replicas));
+            .map(|replicas| Strict::start(making(STRICT_ANSWER_WITHIN, "strict_writes"), replicas));
         Ok(Node {
             address: address.clone(),
             client,
             in_cluster: self.in_cluster,
+            metrics: self.metrics.clone(),
             slots,
             main,
             strict,
@@ -80,6 +85,7 @@ impl Node {
                 client: self.client.clone(),
                 answer_within: ANSWER_WITHIN,
                 in_cluster: self.in_cluster,
+                metrics: self.metrics.clone(),
                 receiver: Some(receiver),
             },
             prepare: None,

@@ -10,6 +10,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use crate::error::{Error, Redirect, breaks};
+use crate::metrics::{Cause, Metrics};
 use crate::script::Call;
 use crate::slot::{Slot, Slots};
 use crate::subscriptions::{Kind, Receiver};
@@ -52,7 +53,9 @@ pub struct Session {
     /// When the server said its marker.
     made: Instant,
     in_cluster: bool,
-    broken: Arc<watch::Sender<bool>>,
+    /// Why it is of no more use.
+    broken: Arc<watch::Sender<Option<Cause>>>,
+    metrics: Metrics,
     /// The slots that it was prepared for.
     prepared: Arc<watch::Sender<Slots>>,
     dropped: Arc<Dropped>,
@@ -79,6 +82,7 @@ pub(crate) struct Opening {
     /// How long a reply may take.
     pub(crate) answer_within: Duration,
     pub(crate) in_cluster: bool,
+    pub(crate) metrics: Metrics,
     /// Who takes what is published, on a connection that subscribes.
     pub(crate) receiver: Option<Arc<dyn Receiver>>,
 }
@@ -86,7 +90,7 @@ pub(crate) struct Opening {
 impl Session {
     /// Connects, and makes sure that the server is a primary with its data loaded.
     pub(crate) async fn connect(opening: &Opening) -> Result<Self, RedisError> {
-        let broken = Arc::new(watch::Sender::new(false));
+        let broken = Arc::new(watch::Sender::new(None));
         let dropped = Arc::new(Dropped::default());
         let (told, ended, receiver) = (Arc::clone(&broken), Arc::clone(&dropped), opening.receiver.clone());
         let config = AsyncConnectionConfig::new()
@@ -94,7 +98,7 @@ impl Session {
             .set_response_timeout(Some(opening.answer_within))
             .set_push_sender(move |push: PushInfo| -> Result<(), Infallible> {
                 match (&push.kind, push.data.as_slice(), &receiver) {
-                    (PushKind::Disconnection, ..) => drop(told.send_replace(true)),
+                    (PushKind::Disconnection, ..) => leave(&told, Cause::Closed),
                     (
                         PushKind::Message | PushKind::SMessage,
                         [Value::BulkString(channel), Value::BulkString(payload)],
@@ -120,6 +124,7 @@ impl Session {
             made,
             in_cluster: opening.in_cluster,
             broken,
+            metrics: opening.metrics.clone(),
             prepared: Arc::new(watch::Sender::new(Slots::none())),
             dropped,
             scope: None,
@@ -152,6 +157,10 @@ impl Session {
 
     pub(crate) fn has(&self, slot: Slot) -> bool {
         self.prepared.borrow().has(slot)
+    }
+
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
     pub(crate) fn made(&self) -> Instant {
@@ -215,11 +224,11 @@ impl Session {
         match read_marker(&mut self.connection.clone()).await {
             Ok(marker) if marker == self.marker => Ok(()),
             Ok(_) => {
-                self.leave();
+                leave(&self.broken, Cause::Replaced);
                 Err(Error::Reach)
             }
             Err(error) => {
-                self.leave();
+                leave(&self.broken, cause(&error));
                 Err(Error::of(error))
             }
         }
@@ -248,6 +257,9 @@ impl Session {
     /// # Errors
     /// [`Error::Await`] when none was answered.
     pub async fn run_all(&self, calls: &[Call]) -> Result<Vec<Result<Value, Error>>, Error> {
+        if calls.is_empty() {
+            return Ok(Vec::new());
+        }
         let commands = calls.iter().map(|call| (call.is_asking(), call.command()));
         let answers = self.send_all(commands).await?;
         let mut results: Vec<_> = answers.into_iter().map(|value| self.read(value)).collect();
@@ -266,6 +278,7 @@ impl Session {
     }
 
     async fn send(&self, command: &redis::Cmd) -> Result<Value, RedisError> {
+        let _flight = self.metrics.send(1);
         let answer = self.connection.clone().send_packed_command(command).await;
         answer.and_then(Value::extract_error)
     }
@@ -315,7 +328,7 @@ impl Session {
                 answer => {
                     let answer = self.read(answer);
                     if Redirect::of(&answer).is_none() {
-                        self.leave();
+                        leave(&self.broken, Cause::Confused);
                         return Err(answer.err().unwrap_or(Error::Read));
                     }
                     elsewhere.push(Arc::clone(channel));
@@ -346,6 +359,7 @@ impl Session {
             pipeline.add_command(command.clone());
         }
         let (count, mut connection) = (pipeline.len(), self.connection.clone());
+        let _flight = self.metrics.send(count);
         let answers = connection.send_packed_commands(&pipeline, 0, count).await;
         let mut answers = answers.map_err(|error| self.judge(error))?;
         if answers.len() != count {
@@ -363,24 +377,26 @@ impl Session {
 
     fn judge(&self, error: RedisError) -> Error {
         if breaks(&error, self.in_cluster) {
-            self.leave();
+            leave(&self.broken, cause(&error));
         }
         Error::of(error)
     }
 
     /// Leaves the connection: whoever keeps it makes another.
     pub fn leave(&self) {
-        self.broken.send_replace(true);
+        leave(&self.broken, Cause::Left);
     }
 
     pub(crate) fn is_broken(&self) -> bool {
-        *self.broken.borrow()
+        self.broken.borrow().is_some()
     }
 
-    /// Waits until the connection is of no more use.
-    pub(crate) async fn broken(&self) {
+    /// Waits until the connection is of no more use; answers why.
+    pub(crate) async fn broken(&self) -> Cause {
+        let mut broken = self.broken.subscribe();
+        let cause = broken.wait_for(Option::is_some).await;
         // The sender lives as long as `self`.
-        let _ = self.broken.subscribe().wait_for(|broken| *broken).await;
+        cause.ok().and_then(|cause| *cause).unwrap_or(Cause::Closed)
     }
 }
 
@@ -410,6 +426,25 @@ async fn read_marker(connection: &mut MultiplexedConnection) -> Result<Marker, R
         return Err((ErrorKind::Server(ServerErrorKind::ReadOnly), reason).into());
     }
     Ok(Marker(format!("{}:{}", field("run_id"), field("master_replid"))))
+}
+
+/// Calls a connection of no more use; the first cause counts.
+fn leave(broken: &watch::Sender<Option<Cause>>, cause: Cause) {
+    broken.send_if_modified(|broken| {
+        let is_first = broken.is_none();
+        broken.get_or_insert(cause);
+        is_first
+    });
+}
+
+/// Why a connection is left after an error of the library.
+fn cause(error: &RedisError) -> Cause {
+    match error.kind() {
+        ErrorKind::Server(_) | ErrorKind::Extension => Cause::Refused,
+        _ if error.is_timeout() => Cause::Silent,
+        _ if error.is_io_error() => Cause::Closed,
+        _ => Cause::Confused,
+    }
 }
 
 fn is_no_script(error: &RedisError) -> bool {

@@ -123,6 +123,9 @@ async fn write_served(
         Some(Ok(_)) | None => return Err(Error::Read),
     };
     if confirmed < wanted {
+        session
+            .metrics()
+            .unconfirmed(answers.iter().filter(|answer| answer.is_ok()).count());
         for answer in answers.iter_mut().filter(|answer| answer.is_ok()) {
             *answer = Err(Error::Confirm { confirmed, wanted });
         }

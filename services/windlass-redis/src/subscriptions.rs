@@ -242,7 +242,7 @@ impl Worker {
                 self.topology.hurry(None);
             }
             tokio::select! {
-                () = session.broken() => return Err(Error::Reach),
+                _ = session.broken() => return Err(Error::Reach),
                 changed = wishes.changed() => changed.map_err(|_| Error::Reach)?,
                 changed = maps.changed() => changed.map_err(|_| Error::Reach)?,
                 () = session.dropped() => anew |= self.note_lost(session, &mut standing),

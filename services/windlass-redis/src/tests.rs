@@ -171,6 +171,50 @@ async fn a_strict_write_counts_when_a_replica_has_it() {
     );
 }
 
+#[tokio::test]
+async fn what_becomes_of_connections_and_commands_is_counted() {
+    let redis = Redis::start().await;
+    let proxy = Proxy::to(redis.address()).await;
+    let settings = Settings {
+        durability: Durability::Strict,
+        ..Settings::of(proxy.url())
+    };
+    let client = Client::open(&settings, None).unwrap();
+    let mut registry = prometheus_client::registry::Registry::default();
+    client.register(&mut registry);
+    let has = |line: &str| {
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+        text.lines().any(|known| known == line)
+    };
+    patiently(&client, &increment()).await;
+    assert!(client.write(increment()).await.is_err());
+    assert!(
+        client
+            .run(&cmd("INCRBY").arg("count").arg("x").take().into())
+            .await
+            .is_err()
+    );
+    for line in [
+        r#"redis_connections{purpose="commands"} 1"#,
+        r#"redis_errors_total{kind="refused"} 1"#,
+        r#"redis_errors_total{kind="unconfirmed"} 1"#,
+        "redis_unconfirmed_writes_total 1",
+        "redis_commands_in_flight 0",
+        "redis_primaries 1",
+        "redis_primaries_away 0",
+    ] {
+        assert!(has(line), "{line}");
+    }
+    proxy.cut();
+    eventually("the loss", async || {
+        has(r#"redis_connections_lost_total{purpose="commands",cause="closed"} 1"#)
+    })
+    .await;
+    assert!(client.run(&increment()).await.is_err());
+    assert!(has(r#"redis_errors_total{kind="away"} 1"#) && has("redis_primaries_away 1"));
+}
+
 #[derive(Default)]
 struct Ear {
     heard: Mutex<Vec<String>>,

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use crate::error::Error;
 use crate::keeper::REACH_WITHIN;
 use crate::map::Map;
+use crate::metrics::Metrics;
 use crate::node::{Node, Plan};
 use crate::script::Call;
 use crate::session::{Prepare, Session};
@@ -56,6 +57,7 @@ impl Topology {
                 Durability::Strict => Some(settings.replicas),
             },
             in_cluster: settings.cluster,
+            metrics: Metrics::default(),
         };
         let mut map = Map::empty();
         if !plan.in_cluster {
@@ -84,6 +86,10 @@ impl Topology {
 
     pub(crate) fn in_cluster(&self) -> bool {
         self.plan.in_cluster
+    }
+
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.plan.metrics
     }
 
     pub(crate) fn map(&self) -> Arc<Map> {

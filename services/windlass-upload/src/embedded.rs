@@ -76,7 +76,10 @@ pub fn open(places: Places<'_>, config: &Config, program: &mut Program) -> Resul
         ..Options::default()
     };
     let records: Records = match store.shared()? {
-        Some(store) => store.into(),
+        Some(store) => {
+            store.register(program.registry());
+            store.into()
+        }
         None => EmbeddedStore::open(data_dir, options)?.into(),
     };
     let storage: Arc<dyn Storage> = match bucket {

@@ -21,9 +21,13 @@ mod scripts;
 mod updates;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::{Registry, Unit};
 use tokio::time::Instant;
 use windlass_redis::{Call, Client, ConfigureError, Marker, Prepare, Session, Settings, Value, cmd, from_redis_value};
 
@@ -70,6 +74,7 @@ struct Inner {
     delivery: Arc<Delivery>,
     peering: Peering,
     clock: Clock,
+    generations: Generations,
 }
 
 impl Drop for Inner {
@@ -94,7 +99,11 @@ impl RedisStore {
     }
 
     fn with_clock(settings: &Settings, clock: Clock) -> Result<Self, ConfigureError> {
-        let client = Client::open(settings, Some(Arc::new(Settle)))?;
+        let generations = Generations::default();
+        let settle = Settle {
+            generations: generations.clone(),
+        };
+        let client = Client::open(settings, Some(Arc::new(settle)))?;
         let delivery = Delivery::new(client.clone());
         let updates = Updates::start(client.clone(), &delivery);
         Ok(Self {
@@ -104,6 +113,7 @@ impl RedisStore {
                 updates,
                 delivery,
                 clock,
+                generations,
             }),
         })
     }
@@ -112,6 +122,24 @@ impl RedisStore {
     #[must_use]
     pub fn feed(&self) -> &Feed {
         self.inner.updates.feed()
+    }
+
+    /// Shows the metrics of the connections and of generations in `registry`.
+    pub fn register(&self, registry: &mut Registry) {
+        self.inner.client.register(registry);
+        let registry = registry.sub_registry_with_prefix("store");
+        let generations = &self.inner.generations;
+        registry.register_with_unit(
+            "generation",
+            "When the newest generation of records began that this process has seen, Unix time",
+            Unit::Seconds,
+            generations.newest.clone(),
+        );
+        registry.register(
+            "generations_begun",
+            "Partitions whose data may have been lost, as this process was the first to see",
+            generations.begun.clone(),
+        );
     }
 
     /// The connections: for their state, and for what else is kept in the same Redis.
@@ -374,7 +402,18 @@ impl TaskStore for RedisStore {
 }
 
 /// Settles the generation of every partition that a connection is for, before it is used for it.
-struct Settle;
+struct Settle {
+    generations: Generations,
+}
+
+/// What is counted of generations.
+#[derive(Debug, Clone, Default)]
+struct Generations {
+    /// When the newest one began that was seen, in Unix seconds.
+    newest: Gauge,
+    /// How many partitions this process has begun one in.
+    begun: Counter,
+}
 
 #[async_trait]
 impl Prepare for Settle {
@@ -395,9 +434,12 @@ impl Prepare for Settle {
         let mut begun = 0;
         for answer in session.run_all(&calls).await? {
             let generation: u64 = from_redis_value(answer?).map_err(unreadable)?;
-            begun += usize::from(generation >= now);
+            begun += u64::from(generation >= now);
+            let seconds = i64::try_from(generation / 1_000).unwrap_or(i64::MAX);
+            self.generations.newest.inner().fetch_max(seconds, Ordering::Relaxed);
         }
         if begun > 0 {
+            self.generations.begun.inc_by(begun);
             tracing::warn!(partitions = begun, "a new generation of the task store begins");
         }
         Ok(())
