@@ -55,6 +55,7 @@ mod tests {
             length: Some(7),
             revision: 12,
             at: UnixMillis(34),
+            traceparent: None,
         };
         let expected = format!(
             "id: 12\nevent: completed\ndata: {{\"taskId\":\"{}\",\"progress\":100,\"timestamp\":34}}\n\n",

@@ -3,6 +3,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use tracing::Span;
+use windlass_serve::{step, trace};
+use windlass_task::TaskUpdate;
 
 use crate::centrifuge::dialect::Dialect;
 use crate::centrifuge::{delta, push};
@@ -114,6 +117,20 @@ pub struct Forms<'a> {
     made: [Option<Option<Frame>>; Variant::COUNT],
     /// The difference from the publication before, once it was asked for; the same for all encodings.
     delta: Option<Option<String>>,
+    /// The last step of the publication's trace, from the first form that was asked for.
+    span: Option<Span>,
+}
+
+/// Bytes in a trace, whose last step ends when the last receiver of them has been written to or given up.
+struct Traced {
+    bytes: Bytes,
+    _span: Span,
+}
+
+impl AsRef<[u8]> for Traced {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
 }
 
 impl<'a> Forms<'a> {
@@ -125,13 +142,15 @@ impl<'a> Forms<'a> {
             publication,
             made: Default::default(),
             delta: None,
+            span: None,
         }
     }
 
     /// The publication in this form; `None` when it has no such form.
     pub fn frame(&mut self, variant: Variant) -> Option<Frame> {
         if self.made[variant.index()].is_none() {
-            self.made[variant.index()] = Some(self.make(variant));
+            let made = self.make(variant).map(|frame| self.trace(frame));
+            self.made[variant.index()] = Some(made);
         }
         self.made[variant.index()].clone().flatten()
     }
@@ -150,6 +169,31 @@ impl<'a> Forms<'a> {
                 plain::encode_publication(publication).map(|text| Frame::Whole(frame::text(&text)))
             }
             (Variant::Events, publication) => events::encode_publication(publication).map(Frame::Whole),
+        }
+    }
+
+    /// The same frame as a part of the trace that the publication was made in, where that is recorded.
+    fn trace(&mut self, frame: Frame) -> Frame {
+        let Publication::Task(TaskUpdate {
+            key,
+            traceparent: Some(traceparent),
+            ..
+        }) = self.publication
+        else {
+            return frame;
+        };
+        let span = self.span.get_or_insert_with(|| {
+            let span = step!("push", otel.kind = "producer", task = %key.id);
+            trace::follow(&span, Some(traceparent));
+            span
+        });
+        match frame {
+            Frame::Whole(bytes) if !span.is_disabled() => Frame::Whole(Bytes::from_owner(Traced {
+                bytes,
+                _span: span.clone(),
+            })),
+            // What has no difference from the one before has none here either: a task's values are shown whole.
+            frame => frame,
         }
     }
 

@@ -210,7 +210,10 @@ pub fn decide(
     }
     let mut entry = draft.entry.ok_or(Refusal::Absent)?;
     entry.bump_revision();
-    let update = (current.map(Entry::shown) != Some(entry.shown())).then(|| TaskUpdate::of(&entry, now));
+    let update = (current.map(Entry::shown) != Some(entry.shown())).then(|| TaskUpdate {
+        traceparent: commit.traceparent.clone(),
+        ..TaskUpdate::of(&entry, now)
+    });
     Ok(Decision {
         entry,
         events: draft.events,

@@ -65,6 +65,9 @@ pub struct TaskUpdate {
     pub revision: u64,
     /// When it was so, by the store's clock.
     pub at: UnixMillis,
+    /// The trace that changed it (W3C Trace Context), if there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<String>,
 }
 
 impl TaskUpdate {
@@ -94,6 +97,7 @@ impl TaskUpdate {
             length,
             revision: entry.revision(),
             at,
+            traceparent: None,
         }
     }
 }
@@ -258,6 +262,7 @@ mod tests {
             length: None,
             revision,
             at: UnixMillis(0),
+            traceparent: None,
         }
     }
 

@@ -109,6 +109,7 @@ fn value(revision: u64, status: Status) -> TaskValue {
         length: Some(100),
         revision,
         at: UnixMillis(0),
+        traceparent: None,
     };
     TaskValue {
         update,

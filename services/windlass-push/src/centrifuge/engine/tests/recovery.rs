@@ -36,6 +36,7 @@ fn task_value(revision: u64) -> Start {
         length: Some(100),
         revision,
         at: UnixMillis(1),
+        traceparent: None,
     };
     Start::Value(Box::new(TaskValue { update, epoch: EPOCH }))
 }
