@@ -106,6 +106,8 @@ pub struct ConnectionConfig {
     pub channels: Option<usize>,
     /// How long a client may be connected without saying who it is; 10 s when absent.
     pub stale_after: Option<Time>,
+    /// After at most this long a client is asked to connect anew; never when absent.
+    pub max_age: Option<Time>,
 }
 
 /// How the service is left.
@@ -196,6 +198,8 @@ pub struct Settings {
     pub subscriptions_max: usize,
     /// How long a client may be connected without saying who it is.
     pub stale_after: Duration,
+    /// After at most how long a client is asked to connect anew.
+    pub max_age: Option<Duration>,
     /// How long after its token's end a connection may still come with a new one.
     pub expiry_grace: Duration,
     /// How long a closing handshake may take.
@@ -242,6 +246,7 @@ impl Settings {
             compression: config.connection.compression,
             subscriptions_max: config.connection.channels.unwrap_or(SUBSCRIPTIONS),
             stale_after: config.connection.stale_after.map_or(STALE_AFTER, |time| time.0),
+            max_age: config.connection.max_age.map(|time| time.0),
             expiry_grace: EXPIRY_GRACE,
             close_deadline: CLOSE_DEADLINE,
             channels,
@@ -291,6 +296,12 @@ impl Settings {
         if self.limits.connections == Some(0) || self.limits.connections_per_user == Some(0) {
             return wrong("limits", "a bound of zero would let nobody in: leave it out for none");
         }
+        if self.max_age.is_some_and(|age| age < MAX_AGE_LEAST) {
+            return wrong(
+                "connection.maxAge",
+                "must be at least 1m: each connection costs its server a handshake",
+            );
+        }
         if self.stale_after.is_zero() {
             return wrong("connection.staleAfter", "must not be zero");
         }
@@ -308,6 +319,8 @@ const QUEUE_BYTES: usize = 1024 * 1024;
 const SUBSCRIPTIONS: usize = 128;
 /// Centrifugo's default: who has not authenticated by then holds a socket for nothing.
 const STALE_AFTER: Duration = Duration::from_secs(10);
+/// Of ten thousand connections, a hundred and sixty a second would come anew.
+const MAX_AGE_LEAST: Duration = Duration::from_secs(60);
 /// Centrifugo's default: a client library asks for a new token when the old one ends, and that takes a moment.
 const EXPIRY_GRACE: Duration = Duration::from_secs(25);
 /// How long a peer is waited for after a close frame: a few round trips of a bad link.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use prometheus_client::registry::Registry;
-use windlass_serve::{Authenticator, Program, Shutdown};
+use windlass_serve::{Authenticator, Drain, Program, Shutdown};
 
 use crate::api::{Answer, ChannelInfo, NodeInfo, Question, glob};
 use crate::broker::bounded::Bounded;
@@ -31,6 +31,9 @@ use crate::wheel::Wheel;
 /// How many channels or connections one node lists in an answer: about a megabyte.
 const LISTED_MAX: usize = 10_000;
 
+/// How often connections are looked at for their age: their least greatest age is a minute.
+const AGE_EVERY: Duration = Duration::from_secs(1);
+
 /// How often what is over its time is forgotten.
 const MAINTENANCE: Duration = Duration::from_secs(10);
 
@@ -49,6 +52,7 @@ pub struct Push {
     clients: Arc<Clients>,
     gate: Arc<Gate>,
     metrics: Metrics,
+    drain: Drain,
 }
 
 /// Where this node receives what its broker brings.
@@ -168,12 +172,17 @@ impl Push {
     /// A service whose channels live in this process. Without a `view` it knows no tasks.
     #[must_use]
     pub fn new(settings: Settings, authenticator: Authenticator, view: Option<View>) -> Arc<Self> {
+        Self::drained_by(Drain::default(), settings, authenticator, view)
+    }
+
+    /// The same in a process that can be emptied.
+    fn drained_by(drain: Drain, settings: Settings, authenticator: Authenticator, view: Option<View>) -> Arc<Self> {
         let interest = Arc::new(Interest::default());
         let hub = Arc::new(Hub::new(Arc::clone(&interest) as Arc<_>));
         let metrics = Metrics::default();
         let sessions = Arc::new(Sessions::default());
         let clients = Arc::new(Clients::default());
-        let connections = Arc::new(Connections::default());
+        let connections = Arc::new(Connections::aging(settings.max_age));
         let node = NodeId::random();
         let inbox = Arc::new(Inbox {
             hub: Arc::clone(&hub),
@@ -198,6 +207,7 @@ impl Push {
             clients,
             gate: Arc::default(),
             metrics,
+            drain,
         })
     }
 
@@ -208,7 +218,11 @@ impl Push {
     pub fn open(config: &Config, program: &mut Program, view: Option<View>) -> Result<Arc<Self>, config::Error> {
         let authenticator = program.authenticator();
         let settings = Settings::validate(config, !authenticator.demands_token())?;
-        let push = Self::new(settings, authenticator, view);
+        if settings.drain_window + settings.drain_grace >= program.drain_deadline() {
+            let reason = "with the grace it must be shorter than listener.drain.deadline, which cuts what is left";
+            return Err(config::Error::new("drain.window", reason));
+        }
+        let push = Self::drained_by(program.drain(), settings, authenticator, view);
         push.register(program.registry());
         Ok(push)
     }
@@ -228,6 +242,7 @@ impl Push {
             self.interest.tidy(&self.hub, self.bringer()),
             self.maintain(),
             self.wheel.turn(),
+            self.age(),
             self.drain(&shutdown),
         );
     }
@@ -254,13 +269,57 @@ impl Push {
     }
 
     async fn drain(&self, shutdown: &Shutdown) {
-        shutdown.draining().await;
+        tokio::select! {
+            () = shutdown.draining() => self.ask_to_leave(None).await,
+            // It does not end.
+            () = self.drain_as_ordered() => {}
+        }
+    }
+
+    /// Asks everybody to leave when that is ordered, at the pace that is; takes it back when that is ordered.
+    async fn drain_as_ordered(&self) {
+        let mut orders = self.drain.orders();
+        loop {
+            let order = *orders.borrow_and_update();
+            let obey = async {
+                match order {
+                    Some(order) => {
+                        order.closing().await;
+                        self.ask_to_leave(order.window).await;
+                    }
+                    None => self.connections.stay(),
+                }
+                std::future::pending::<()>().await;
+            };
+            tokio::select! {
+                () = obey => {}
+                changed = orders.changed() => if changed.is_err() {
+                    return std::future::pending().await;
+                }
+            }
+        }
+    }
+
+    async fn ask_to_leave(&self, window: Option<Duration>) {
         let connections = self.connections.count();
         tracing::info!(connections, "asking push connections to leave");
         let settings = &self.settings;
+        let window = window.unwrap_or(settings.drain_window);
         self.connections
-            .drain(settings.drain_window, settings.drain_grace, settings.close_deadline)
+            .drain(window, settings.drain_grace, settings.close_deadline)
             .await;
+    }
+
+    /// Asks connections to leave that are old enough, so that those of a fleet that has grown come to be shared evenly.
+    async fn age(&self) {
+        if !self.connections.are_aging() {
+            return;
+        }
+        let mut ticks = tokio::time::interval(AGE_EVERY);
+        loop {
+            ticks.tick().await;
+            self.connections.ask_aged(self.settings.drain_grace);
+        }
     }
 
     /// How many clients are connected by any transport.

@@ -14,6 +14,7 @@ use http::{HeaderValue, StatusCode, header};
 use prometheus_client::registry::Registry;
 use serde_json::json;
 
+use crate::drain::Drain;
 use crate::problem::Problem;
 use crate::shutdown::{Phase, Shutdown};
 
@@ -24,15 +25,17 @@ const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset
 #[derive(Debug, Clone)]
 pub struct Readiness {
     shutdown: Shutdown,
+    drain: Drain,
     faults: Arc<Mutex<BTreeMap<&'static str, String>>>,
 }
 
 impl Readiness {
-    /// Ready until `shutdown` begins or a fault is set.
+    /// Ready until `shutdown` begins, a `drain` is ordered or a fault is set.
     #[must_use]
-    pub fn new(shutdown: Shutdown) -> Self {
+    pub fn new(shutdown: Shutdown, drain: Drain) -> Self {
         Self {
             shutdown,
+            drain,
             faults: Arc::default(),
         }
     }
@@ -53,6 +56,7 @@ impl Readiness {
     fn report(&self) -> (StatusCode, serde_json::Value) {
         let faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
         let status = match self.shutdown.phase() {
+            Phase::Running if self.drain.is_ordered() => "draining",
             Phase::Running if faults.is_empty() => "ready",
             Phase::Running => "faulty",
             Phase::Leaving | Phase::Draining => "draining",
@@ -114,7 +118,8 @@ mod tests {
     #[tokio::test]
     async fn readiness_tells_of_own_faults_and_of_the_way_down() {
         let shutdown = Shutdown::new();
-        let readiness = Readiness::new(shutdown.clone());
+        let drain = Drain::default();
+        let readiness = Readiness::new(shutdown.clone(), drain.clone());
         assert_eq!(
             readiness.report(),
             (StatusCode::OK, json!({"status": "ready", "faults": {}}))
@@ -123,6 +128,10 @@ mod tests {
         let faulty = json!({"status": "faulty", "faults": {"disk": "no space left"}});
         assert_eq!(readiness.report(), (StatusCode::SERVICE_UNAVAILABLE, faulty));
         readiness.clear_fault("disk");
+        assert_eq!(readiness.report().0, StatusCode::OK);
+        drain.begin(None);
+        assert_eq!(readiness.report().0, StatusCode::SERVICE_UNAVAILABLE);
+        drain.cancel();
         assert_eq!(readiness.report().0, StatusCode::OK);
         shutdown.begin();
         let draining = json!({"status": "draining", "faults": {}});

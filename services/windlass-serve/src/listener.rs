@@ -27,6 +27,29 @@ pub struct Settings {
     pub body_rate: BodyRate,
     /// Whether 104 (Upload Resumption Supported) is sent, on HTTP/1.1, to who asks for it.
     pub interim_responses: bool,
+    /// How the listener is closed.
+    pub drain: Drain,
+}
+
+/// The `listener.drain` section.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Drain {
+    /// How long the process still accepts when it is not ready any more: load balancers notice meanwhile.
+    pub removal: Time,
+    /// How long what is open has to end after that; what is left is cut.
+    pub deadline: Time,
+}
+
+impl Default for Drain {
+    /// No wait, as fits a process without a load balancer in front; and with what Kubernetes needs itself within the 30 s
+    /// that it gives a pod unless told otherwise.
+    fn default() -> Self {
+        Self {
+            removal: Time(Duration::ZERO),
+            deadline: Time(Duration::from_secs(25)),
+        }
+    }
 }
 
 /// The `listener.bodyRate` section.
@@ -108,6 +131,7 @@ impl Settings {
             http2_streams: self.http2.streams,
             body_floor: (floor.bytes_per_second > 0).then_some(floor),
             interim: self.interim_responses,
+            drain_deadline: self.drain.deadline.0,
             metrics: metrics.clone(),
             ..Options::default()
         })

@@ -27,6 +27,7 @@ use tokio::net::TcpListener;
 
 use crate::admin::{self, Readiness};
 use crate::auth::{self, Authenticator};
+use crate::drain::{self, Drain};
 use crate::guard::{Guard, OriginPattern, Reach};
 use crate::metrics::Metrics;
 use crate::server::{self, Drained, Options};
@@ -53,6 +54,10 @@ pub struct Flags {
     #[arg(long, value_name = "N", default_value = "10000")]
     pub max_connections: NonZeroUsize,
 
+    /// File with the key, at least 16 bytes, of who may drain this process (/admin/drain); nobody without it
+    #[arg(long, value_name = "FILE")]
+    pub admin_key_file: Option<PathBuf>,
+
     /// Configuration file (YAML)
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -76,6 +81,9 @@ pub enum ConfigureError {
     /// How connections are taken.
     #[error(transparent)]
     ConfigureListener(#[from] listener::Error),
+    /// Who may drain it.
+    #[error(transparent)]
+    ReadAdminKey(#[from] drain::KeyError),
 }
 
 /// A port that cannot be had.
@@ -112,6 +120,7 @@ pub struct Program {
     shutdown: Shutdown,
     readiness: Readiness,
     tracker: Tracker,
+    drain: Drain,
     /// Routes for those who run the program.
     admin: Router,
 }
@@ -148,8 +157,11 @@ impl Program {
         if options.tls.is_some() {
             guard = guard.secured();
         }
-        let shutdown = Shutdown::new();
-        let readiness = Readiness::new(shutdown.clone());
+        let key = flags.admin_key_file.as_deref().map(drain::Key::read).transpose()?;
+        let shutdown = Shutdown::with_removal_wait(listener.drain.removal.0);
+        let tracker = Tracker::new();
+        let drain = Drain::new(shutdown.clone(), tracker.clone());
+        let readiness = Readiness::new(shutdown.clone(), drain.clone());
         Ok(Self {
             flags,
             authenticator,
@@ -159,8 +171,9 @@ impl Program {
             metrics,
             shutdown,
             readiness,
-            tracker: Tracker::new(),
-            admin: Router::new(),
+            tracker,
+            admin: drain::router(drain.clone(), key),
+            drain,
         })
     }
 
@@ -179,6 +192,18 @@ impl Program {
     #[must_use]
     pub fn shutdown(&self) -> Shutdown {
         self.shutdown.clone()
+    }
+
+    /// How long what is open has to end once the process goes down.
+    #[must_use]
+    pub fn drain_deadline(&self) -> Duration {
+        self.options.drain_deadline
+    }
+
+    /// The signal to send clients away and go on.
+    #[must_use]
+    pub fn drain(&self) -> Drain {
+        self.drain.clone()
     }
 
     /// Counts what is open.

@@ -55,6 +55,12 @@ impl Shutdown {
         }
     }
 
+    /// How long load balancers are given to notice.
+    #[must_use]
+    pub fn removal(&self) -> Duration {
+        self.removal
+    }
+
     /// How far down the process is.
     #[must_use]
     pub fn phase(&self) -> Phase {

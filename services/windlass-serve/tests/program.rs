@@ -45,7 +45,11 @@ fn flags(more: &[&str]) -> Flags {
 }
 
 async fn start(auth: Option<&Settings>) -> Running {
-    let program = Program::new(flags(&[]), auth, &listener::Settings::default()).unwrap();
+    start_with(flags(&[]), auth).await
+}
+
+async fn start_with(flags: Flags, auth: Option<&Settings>) -> Running {
+    let program = Program::new(flags, auth, &listener::Settings::default()).unwrap();
     let api = Router::new()
         .route("/files", any(|| async { StatusCode::NO_CONTENT }))
         .route(
@@ -395,4 +399,54 @@ async fn readiness_goes_off_on_the_admin_listener_while_the_main_one_drains() {
         .unwrap()
         .unwrap();
     assert_eq!(outcome, windlass_serve::server::Drained::Clean);
+}
+
+#[tokio::test]
+async fn who_shows_the_admin_key_drains_the_process_paces_that_and_takes_it_back() {
+    const KEY: &str = "0123456789abcdef";
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("key");
+    std::fs::write(&file, format!("{KEY}\n")).unwrap();
+    let server = start_with(flags(&["--admin-key-file", file.to_str().unwrap()]), None).await;
+    let path = "/admin/drain";
+    for headers in [&[][..], &[("Authorization", "Bearer 0123456789abcdeF")]] {
+        for method in ["GET", "POST", "DELETE"] {
+            let refused = server.ask(method, path, headers).await;
+            assert_eq!(
+                (refused.status, refused.code().as_str()),
+                (401, "admin_key_wrong"),
+                "{method}"
+            );
+        }
+    }
+    let authorization = format!("Bearer {KEY}");
+    let shown = [("Authorization", authorization.as_str())];
+    let report = async |method| {
+        let answer = server.ask(method, path, &shown).await;
+        let report: Value = serde_json::from_str(&answer.body).unwrap();
+        (answer.status, report["state"].as_str().unwrap().to_owned())
+    };
+    assert_eq!(report("GET").await, (200, "running".to_owned()));
+    assert_eq!(
+        report("POST").await,
+        (202, "closing".to_owned()),
+        "the request has a socket itself"
+    );
+    let ready = server.ask("GET", "/readyz", &[]).await;
+    assert_eq!((ready.status, ready.body.contains("draining")), (503, true));
+    assert_eq!(
+        server.ask("GET", "/tasks/x", &[]).await.status,
+        200,
+        "it goes on running"
+    );
+    assert_eq!(report("DELETE").await, (200, "running".to_owned()));
+    assert_eq!(server.ask("GET", "/readyz", &[]).await.status, 200);
+
+    let locked = start(None).await;
+    let refused = locked.ask("POST", path, &shown).await;
+    assert_eq!((refused.status, refused.code().as_str()), (403, "admin_key_missing"));
+    std::fs::write(&file, "short").unwrap();
+    let short = flags(&["--admin-key-file", file.to_str().unwrap()]);
+    let error = Program::new(short, None, &listener::Settings::default()).unwrap_err();
+    assert!(error.to_string().contains("--admin-key-file"), "{error}");
 }

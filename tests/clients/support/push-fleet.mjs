@@ -1,0 +1,43 @@
+// Three push processes with a balancer in front, each with an admin listener of its own: what a region runs for its watchers.
+
+import { dirname, join } from 'node:path';
+import { startBalancer } from './balancer.mjs';
+import { temporaryFolder } from './files.mjs';
+import { Server, freePort } from './server.mjs';
+
+/** How many processes. */
+const PROCESSES = 3;
+/** Who may drain them. */
+const ADMIN_KEY = 'the-key-of-those-who-run-it';
+
+/** Starts a fleet for test `t`; `config` is the text of all processes' configuration file. */
+export async function startPushFleet(t, config) {
+  const binary = process.env.WINDLASS_BIN;
+  if (!binary) throw new Error('WINDLASS_BIN must name the windlass binary; `tests/run clients` builds and sets it');
+  const folder = await temporaryFolder(t);
+  const [file, key] = [await folder.write('push.yaml', config), await folder.write('admin.key', ADMIN_KEY)];
+  const servers = [];
+  for (let index = 0; index < PROCESSES; index += 1) {
+    const [port, admin] = [await freePort(), await freePort()];
+    const args = ['--listen', `127.0.0.1:${port}`, '--admin-listen', `127.0.0.1:${admin}`, '--admin-key-file', key, '--config', file];
+    const server = new Server(join(dirname(binary), 'windlass-push'), args, {});
+    servers.push(Object.assign(server, { port, admin: `http://127.0.0.1:${admin}` }));
+  }
+  t.after(async () => {
+    await Promise.all(servers.map((server) => server.kill()));
+    if (process.env.WINDLASS_TEST_LOG) servers.forEach((server) => t.diagnostic(server.log));
+  });
+  await Promise.all(servers.map((server) => server.start()));
+  /** Where the balancer sends connections: taken out of it, a process gets no more. */
+  const ports = servers.map(({ port }) => port);
+  const { origin } = await startBalancer(t, ports);
+  return { servers, ports, origin, webSocketOrigin: origin.replace('http', 'ws') };
+}
+
+/** Asks a process for its drain: `GET` reports, `POST` begins, `DELETE` takes it back. */
+export async function drain(server, method, body) {
+  const headers = { authorization: `Bearer ${ADMIN_KEY}` };
+  const response = await fetch(`${server.admin}/admin/drain`, { method, headers, body: body && JSON.stringify(body) });
+  if (!response.ok) throw new Error(`${method} /admin/drain: ${response.status} ${await response.text()}`);
+  return response.json();
+}
