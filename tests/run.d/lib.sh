@@ -78,9 +78,14 @@ pip_install() {
 go_tools() {
     local module=$1 folder
     shift
-    folder=$(keyed_folder go <(cat "$module"/*) <(go version) <(echo "$@"))
+    folder=$(keyed_folder go <(contents "$module") <(go version) <(echo "$@"))
     fill_once "$folder" go_build "$module" "$@" >&2
     echo "$folder"
+}
+
+# Prints what is in all files below a folder, always in the same order.
+contents() {
+    find "$1" -type f -print0 | LC_ALL=C sort -z | xargs -0 cat
 }
 
 # Two packages at a time: a linker of these programs takes a gigabyte.
@@ -95,6 +100,39 @@ go_build() {
 test_tools() {
     go_tools tests/tools tusd=github.com/tus/tusd/v2/cmd/tusd toxiproxy=github.com/Shopify/toxiproxy/v2/cmd/server \
         versitygw=github.com/versity/versitygw/cmd/versitygw
+}
+
+# The command that brings clusters up, and the folders of what it starts, as its environment; see tests/cluster/README.md.
+cluster_tools() {
+    local folder kubernetes felix
+    folder=$(CGO_ENABLED=0 go_tools tests/cluster cluster=.)
+    kubernetes=$(cluster_kubernetes)
+    felix=$(cluster_felix)
+    export WINDLASS_CLUSTER=$folder/cluster WINDLASS_KUBERNETES=$kubernetes WINDLASS_FELIX=$felix
+}
+
+# Kubernetes with etcd and kubectl, CoreDNS, and what holds a pod together. It knows its version by the linker only.
+cluster_kubernetes() {
+    local module=tests/cluster/components package=k8s.io/component-base/version version major minor
+    version=$(go list -C "$module" -m -f '{{.Version}}' k8s.io/kubernetes)
+    IFS=. read -r major minor _ <<<"${version#v}"
+    CGO_ENABLED=0 GOFLAGS="'-ldflags=-s -w -X $package.gitVersion=$version -X $package.gitMajor=$major -X $package.gitMinor=$minor'" \
+        go_tools "$module" kubernetes=./kubernetes coredns=./coredns pause=./pause
+}
+
+# Felix, and the definitions of its resources from its own module.
+cluster_felix() {
+    local folder
+    folder=$(keyed_folder go <(contents tests/cluster/felix) <(go version))
+    fill_once "$folder" build_felix >&2
+    echo "$folder"
+}
+
+build_felix() {
+    local folder=$1 calico
+    CGO_ENABLED=0 GOFLAGS="'-ldflags=-s -w'" go_build tests/cluster/felix felix=. "$folder"
+    calico=$(go list -C tests/cluster/felix -m -f '{{.Dir}}' github.com/projectcalico/calico)
+    install -D -m 644 -t "$folder/definitions" "$calico"/libcalico-go/config/crd/*.yaml
 }
 
 # Prints `PASSED FAILED` summed over the summaries in a runner's log. Prints why and fails if there is none, if no
@@ -124,6 +162,15 @@ count_node() {
         $1 == "ℹ" && $2 == "cancelled" { failed += $3 }
         $1 == "ℹ" && $2 == "skipped" { skipped = $3 }
         $1 == "ℹ" && $2 == "todo" { print passed, failed, skipped + $3 }' "$1"
+}
+
+# `--- PASS: TestName (0.00s)`, one a test; those of subtests are indented.
+count_go() {
+    awk '
+        /^--- PASS: / { passed++ }
+        /^--- FAIL: / { failed++ }
+        /^--- SKIP: / { skipped++ }
+        END { print passed + 0, failed + 0, skipped + 0 }' "$1"
 }
 
 # `3 passed, 0 failed`, alone on a line.

@@ -1,0 +1,3 @@
+module windlass/tests/cluster
+
+go 1.26.0
