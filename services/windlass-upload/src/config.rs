@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use windlass_serve::config::Time;
 
-use crate::{content, hooks, tenants, tusd};
+use crate::{content, garbage, hooks, tenants, tusd};
 
 /// The `upload` section of a configuration file. Times are texts such as `500ms`, `15s`, `5m`, `24h`.
 #[derive(Debug, Clone, Deserialize)]
@@ -35,6 +35,8 @@ pub struct Config {
     pub allowed_types: Option<Vec<content::MediaRange>>,
     /// Whether finished uploads can be read only after somebody with the right to release them has done so.
     pub quarantine: bool,
+    /// How what no upload needs is removed; `null`: not at all.
+    pub garbage: Option<garbage::Settings>,
     /// Who is asked and told of what happens to uploads; nobody when absent.
     pub hooks: Option<hooks::Settings>,
     /// Where tusd's uploads are that go on here; none when absent.
@@ -59,6 +61,7 @@ impl Default for Config {
             tenants: tenants::Settings::default(),
             allowed_types: None,
             quarantine: false,
+            garbage: Some(garbage::Settings::default()),
             hooks: None,
             tusd: None,
         }
@@ -80,6 +83,9 @@ pub enum Error {
     /// What is taken over from tusd cannot be.
     #[error(transparent)]
     ReadTusd(#[from] tusd::settings::Error),
+    /// What is about to be recorded would be taken for garbage.
+    #[error("upload.garbage.safeAge must be longer than upload.hold, for as long may an upload take to be recorded")]
+    RequireSafeAge,
     /// A time or size is zero.
     #[error("upload.{name} must not be 0")]
     RequirePositive {
@@ -101,6 +107,9 @@ pub(crate) struct Validated {
     pub(crate) origin: windlass_task::Origin,
     pub(crate) content: content::Rules,
     pub(crate) quarantine: bool,
+    pub(crate) garbage: Option<garbage::settings::Validated>,
+    /// As in `garbage`, also where nothing is collected.
+    pub(crate) safe_age: Duration,
 }
 
 impl Config {
@@ -109,12 +118,20 @@ impl Config {
             ("lifetime", self.lifetime.0.is_zero()),
             ("idleTimeout", self.idle_timeout.0.is_zero()),
             ("checkpoint", self.checkpoint.is_some_and(|time| time.0.is_zero())),
+            (
+                "garbage.every",
+                self.garbage.is_some_and(|garbage| garbage.every.0.is_zero()),
+            ),
             ("maxSizeBytes", self.max_size_bytes == Some(0)),
             ("formFilesMax", self.form_files_max == 0),
         ] {
             if is_zero {
                 return Err(Error::RequirePositive { name });
             }
+        }
+        let safe_age = self.garbage.unwrap_or_default().safe_age.0;
+        if safe_age <= self.hold.0 {
+            return Err(Error::RequireSafeAge);
         }
         if let Some(hooks) = &self.hooks {
             hooks.validate()?;
@@ -139,6 +156,8 @@ impl Config {
             origin: self.origin.parse().map_err(Error::ParseOrigin)?,
             content: content::Rules::new(self.allowed_types.clone()),
             quarantine: self.quarantine,
+            garbage: self.garbage.as_ref().map(garbage::Settings::validated),
+            safe_age,
         })
     }
 }

@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use prometheus_client::registry::Registry;
 use windlass_serve::Program;
 use windlass_task::EmbeddedStore;
 use windlass_task::store::{self, Options, Records};
@@ -12,6 +13,9 @@ use crate::config::{self, Config};
 use crate::service::{Parts, Upload};
 use crate::storage::{self, Disk, ObjectStorage, Storage, Transfer, object};
 use crate::tusd;
+
+/// The folder of the bytes, in the data directory.
+pub(crate) const UPLOADS: &str = "uploads";
 
 /// Where an upload service keeps what it has.
 #[derive(Debug, Clone, Copy)]
@@ -57,6 +61,20 @@ pub enum Error {
 /// # Errors
 /// [`Error`]; a setting is refused before anything is opened.
 pub fn open(places: Places<'_>, config: &Config, program: &mut Program) -> Result<Embedded, Error> {
+    let (records, storage) = open_places(places, config, program.registry())?;
+    let demands_token = program.authenticator().demands_token();
+    let (shutdown, tracker) = (program.shutdown(), program.tracker());
+    let parts = Parts::of(&records, storage, shutdown, tracker, demands_token);
+    let upload = Upload::new(config, parts, program.registry())?;
+    Ok(Embedded { records, upload })
+}
+
+/// Opens the places; a setting is refused before anything is opened.
+pub(crate) fn open_places(
+    places: Places<'_>,
+    config: &Config,
+    registry: &mut Registry,
+) -> Result<(Records, Arc<dyn Storage>), Error> {
     let Places {
         data_dir,
         store,
@@ -64,7 +82,7 @@ pub fn open(places: Places<'_>, config: &Config, program: &mut Program) -> Resul
     } = places;
     config.validate()?;
     let bucket = bucket
-        .map(|settings| ObjectStorage::open(settings, program.registry()))
+        .map(|settings| ObjectStorage::open(settings, registry))
         .transpose()?;
     let (record, bytes) = if config.survive_power_cut {
         (store::Durability::PowerCut, storage::Durability::PowerCut)
@@ -77,7 +95,7 @@ pub fn open(places: Places<'_>, config: &Config, program: &mut Program) -> Resul
     };
     let records: Records = match store.shared()? {
         Some(store) => {
-            store.register(program.registry());
+            store.register(registry);
             store.into()
         }
         None => EmbeddedStore::open(data_dir, options)?.into(),
@@ -85,7 +103,7 @@ pub fn open(places: Places<'_>, config: &Config, program: &mut Program) -> Resul
     let storage: Arc<dyn Storage> = match bucket {
         Some(bucket) => Arc::new(bucket),
         None => {
-            let disk = Disk::open(&data_dir.join("uploads"), bytes)?;
+            let disk = Disk::open(&data_dir.join(UPLOADS), bytes)?;
             if let Some(tusd) = &config.tusd
                 && tusd.transfer == Transfer::Link
                 && !disk.shares_file_system(&tusd.directory)?
@@ -96,20 +114,5 @@ pub fn open(places: Places<'_>, config: &Config, program: &mut Program) -> Resul
             Arc::new(disk)
         }
     };
-    let parts = Parts {
-        store: Arc::clone(&records.store),
-        outbox: Arc::clone(&records.outbox),
-        catalogue: Arc::clone(&records.catalogue),
-        quotas: Arc::clone(&records.quotas),
-        feed: records.feed.clone(),
-        peers: Arc::clone(&records.peers),
-        jobs: Arc::clone(&records.jobs),
-        rebuild: Arc::clone(&records.rebuild),
-        storage,
-        shutdown: program.shutdown(),
-        tracker: program.tracker(),
-        demands_token: program.authenticator().demands_token(),
-    };
-    let upload = Upload::new(config, parts, program.registry())?;
-    Ok(Embedded { records, upload })
+    Ok((records, storage))
 }

@@ -12,7 +12,7 @@ use crate::digest::{Algorithm, Expected, Hasher};
 use crate::error::Error;
 use crate::ietf::fields;
 use crate::service::Upload;
-use crate::storage::Completion;
+use crate::storage::{self, Completion, Storage};
 
 /// An upload whose bytes are all durable.
 pub(crate) struct Whole<'a> {
@@ -54,7 +54,7 @@ pub(crate) async fn judge(upload: &Upload, whole: &Whole<'_>) -> Result<Completi
     let found = if algorithms.is_empty() {
         Vec::new()
     } else {
-        compute(upload, whole, &algorithms).await?
+        compute(upload.storage(), whole.segments, whole.length, &algorithms).await?
     };
     let matches = |expected: &Expected| {
         found
@@ -98,12 +98,17 @@ pub(crate) fn changes(upload: &Upload, verdict: Verdict) -> Vec<Change> {
 }
 
 /// Reads the whole upload back: what is stored is judged, not what was received.
-async fn compute(upload: &Upload, whole: &Whole<'_>, algorithms: &[Algorithm]) -> Result<Vec<Expected>, Error> {
+pub(crate) async fn compute(
+    storage: &dyn Storage,
+    segments: &[Segment],
+    length: u64,
+    algorithms: &[Algorithm],
+) -> Result<Vec<Expected>, storage::Error> {
     let mut hashers: Vec<_> = algorithms
         .iter()
         .map(|algorithm| (*algorithm, Hasher::new(*algorithm)))
         .collect();
-    let mut bytes = upload.storage().read(whole.segments, 0..whole.length).await?;
+    let mut bytes = storage.read(segments, 0..length).await?;
     while let Some(piece) = bytes.try_next().await? {
         for (_, hasher) in &mut hashers {
             hasher.update(&piece);

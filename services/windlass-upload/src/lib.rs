@@ -17,6 +17,7 @@ pub mod embedded;
 pub mod error;
 mod finish;
 mod form;
+pub mod garbage;
 mod holder;
 pub mod hooks;
 mod http;
@@ -34,6 +35,7 @@ pub mod tus;
 pub mod tusd;
 mod upkeep;
 mod verdict;
+pub mod verify;
 
 pub use config::Config;
 pub use error::Error;

@@ -35,6 +35,17 @@ struct Inner {
     rebuilding: Gauge,
     rebuild_seen: Counter,
     rebuild_failures: Counter,
+    garbage_rounds: Family<GarbageLabels, Counter>,
+    garbage_found: Gauge,
+    garbage_removed: Counter,
+    garbage_freed: Counter,
+    garbage_failures: Counter,
+    garbage_collected: Gauge,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct GarbageLabels {
+    outcome: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -85,6 +96,12 @@ impl Metrics {
             rebuilding: Gauge::default(),
             rebuild_seen: Counter::default(),
             rebuild_failures: Counter::default(),
+            garbage_rounds: Family::default(),
+            garbage_found: Gauge::default(),
+            garbage_removed: Counter::default(),
+            garbage_freed: Counter::default(),
+            garbage_failures: Counter::default(),
+            garbage_collected: Gauge::default(),
         };
         let registry = registry.sub_registry_with_prefix("upload");
         registry.register_with_unit(
@@ -171,6 +188,38 @@ impl Metrics {
             "Uploads that the store may have forgotten and that could not be recorded again",
             inner.rebuild_failures.clone(),
         );
+        registry.register(
+            "garbage_rounds",
+            "Rounds of the collector of garbage in this process, by outcome",
+            inner.garbage_rounds.clone(),
+        );
+        registry.register(
+            "garbage_found",
+            "What this process's last round found that no upload needs",
+            inner.garbage_found.clone(),
+        );
+        registry.register(
+            "garbage_removed",
+            "What the collector has removed",
+            inner.garbage_removed.clone(),
+        );
+        registry.register_with_unit(
+            "garbage_freed",
+            "The room that this made",
+            Unit::Bytes,
+            inner.garbage_freed.clone(),
+        );
+        registry.register(
+            "garbage_failures",
+            "What the collector could not remove",
+            inner.garbage_failures.clone(),
+        );
+        registry.register_with_unit(
+            "garbage_collected_timestamp",
+            "When this process's last round ended, Unix time; 0 before the first",
+            Unit::Seconds,
+            inner.garbage_collected.clone(),
+        );
         Self { inner: Arc::new(inner) }
     }
 
@@ -242,6 +291,30 @@ impl Metrics {
 
     pub(crate) fn rebuild_failed(&self) {
         self.inner.rebuild_failures.inc();
+    }
+
+    pub(crate) fn garbage_collected(&self, round: &crate::garbage::Round) {
+        let outcome = "done";
+        self.inner
+            .garbage_rounds
+            .get_or_create(&GarbageLabels { outcome })
+            .inc();
+        self.inner
+            .garbage_found
+            .set(i64::try_from(round.found).unwrap_or(i64::MAX));
+        self.inner.garbage_removed.inc_by(round.removed);
+        self.inner.garbage_freed.inc_by(round.freed);
+        self.inner.garbage_failures.inc_by(round.failed);
+        let now = windlass_task::UnixMillis::now().0 / 1_000;
+        self.inner.garbage_collected.set(i64::try_from(now).unwrap_or(i64::MAX));
+    }
+
+    pub(crate) fn garbage_given_up(&self) {
+        let outcome = "given_up";
+        self.inner
+            .garbage_rounds
+            .get_or_create(&GarbageLabels { outcome })
+            .inc();
     }
 
     pub(crate) fn progress(&self) {

@@ -49,10 +49,33 @@ pub(crate) fn may_be_forgotten(born: UnixMillis, generation: Generation) -> bool
 /// # Errors
 /// [`Error::ReachUpload`] with [`Cause::Lost`] where the storage has less than was acknowledged.
 pub(crate) async fn entry(upload: &Arc<Upload>, key: &TaskKey) -> Result<Option<Entry>, Error> {
+    reconcile(upload, key, Whether::Forgotten).await
+}
+
+/// The entry of `key`, made again from what is stored if there is none, whether or not the store can have forgotten it: for
+/// who knows that it should be there.
+///
+/// # Errors
+/// As [`entry`].
+pub(crate) async fn recreate(upload: &Arc<Upload>, key: &TaskKey) -> Result<Option<Entry>, Error> {
+    reconcile(upload, key, Whether::Stored).await
+}
+
+/// When a record is made that is not there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Whether {
+    /// Where it may have been forgotten.
+    Forgotten,
+    /// Where anything is stored.
+    Stored,
+}
+
+async fn reconcile(upload: &Arc<Upload>, key: &TaskKey, whether: Whether) -> Result<Option<Entry>, Error> {
     for _ in 0..TRIES {
         let known = patiently!(upload, upload.store().load(key))?;
         let generation = patiently!(upload, upload.store().generation(key))?;
-        if !is_needed(key, known.as_ref(), generation) {
+        let wanted = whether == Whether::Stored && known.is_none();
+        if !wanted && !is_needed(key, known.as_ref(), generation) {
             return Ok(known);
         }
         let Some(found) = patiently!(upload, upload.storage().find(key))? else {
@@ -71,6 +94,7 @@ pub(crate) async fn entry(upload: &Arc<Upload>, key: &TaskKey) -> Result<Option<
             },
             lifetime: upload.config.lifetime,
             quarantine: upload.config.quarantine,
+            whether,
         };
         let found = if found.manifest.is_some() && found.damage.is_none() {
             let epoch = going_on.token.epoch;
@@ -124,6 +148,7 @@ async fn reconciled(upload: &Arc<Upload>, entry: Entry) -> Result<Entry, Error> 
 
 /// Who goes on, for how long, and whether what is finished waits for a release.
 struct GoingOn {
+    whether: Whether,
     quarantine: bool,
     token: Token,
     lifetime: Duration,
@@ -147,7 +172,9 @@ fn plan(known: Option<&Record>, found: Found, going_on: &GoingOn) -> Plan {
     let (received, segments) = bytes(known, &found, manifest);
     let damaged = found.damage.is_some();
     match known {
-        None if !may_be_forgotten(manifest.created_at, token.generation) => Plan::Unknown,
+        None if going_on.whether == Whether::Forgotten && !may_be_forgotten(manifest.created_at, token.generation) => {
+            Plan::Unknown
+        }
         None if damaged => Plan::Lost,
         Some(record) if record.status == Status::Completed && (damaged || received < record.received) => Plan::Lost,
         known => {

@@ -11,8 +11,8 @@ use windlass_task::peers::Answer;
 use windlass_task::quota::Quotas;
 use windlass_task::rebuild::Rebuild;
 use windlass_task::{
-    Alias, Catalogue, Commit, Entry, Expected, Feed, Finish, Jobs, Outbox, Outcome, Peers, Principal, Record, Right,
-    TaskId, TaskKey, TaskStore, Tenant, Token, store,
+    Alias, Catalogue, Commit, Entry, Expected, Feed, Finish, Inventory, Jobs, Outbox, Outcome, Peers, Principal,
+    Record, Right, TaskId, TaskKey, TaskStore, Tenant, Token, store,
 };
 
 use crate::config::{self, Config, Validated};
@@ -25,7 +25,7 @@ use crate::storage::Storage;
 use crate::tenants::Tenants;
 use crate::tusd::{self, Making, TakeOver};
 use crate::verdict::Verdicts;
-use crate::{listen, rebuild, reconcile, upkeep};
+use crate::{garbage, listen, rebuild, reconcile, upkeep};
 
 /// The waits between tries of a store that does not answer.
 const RETRY_MIN: Duration = Duration::from_millis(50);
@@ -76,6 +76,8 @@ impl Patience {
 pub struct Parts {
     /// The records.
     pub store: Arc<dyn TaskStore>,
+    /// All of them, for who looks for what they do not need.
+    pub inventory: Arc<dyn Inventory>,
     /// Their durable events.
     pub outbox: Arc<dyn Outbox>,
     /// The index of tasks by owner, which this service feeds.
@@ -98,6 +100,33 @@ pub struct Parts {
     pub tracker: Tracker,
     /// Whether callers show a token; where they do not, the key in the URL gives the right to write.
     pub demands_token: bool,
+}
+
+impl Parts {
+    /// The parts that these records and this storage are, for a process of its own.
+    pub(crate) fn of(
+        records: &store::Records,
+        storage: Arc<dyn Storage>,
+        shutdown: Shutdown,
+        tracker: Tracker,
+        demands_token: bool,
+    ) -> Self {
+        Self {
+            store: Arc::clone(&records.store),
+            inventory: Arc::clone(&records.inventory),
+            outbox: Arc::clone(&records.outbox),
+            catalogue: Arc::clone(&records.catalogue),
+            quotas: Arc::clone(&records.quotas),
+            jobs: Arc::clone(&records.jobs),
+            rebuild: Arc::clone(&records.rebuild),
+            feed: records.feed.clone(),
+            peers: Arc::clone(&records.peers),
+            storage,
+            shutdown,
+            tracker,
+            demands_token,
+        }
+    }
 }
 
 /// The upload service.
@@ -147,14 +176,15 @@ impl Upload {
     }
 
     /// What goes on beside the requests, until it is cancelled: expiry, the outbox's listeners, the owners' word to
-    /// those who write, what the store has forgotten, and what is there to be taken over.
+    /// those who write, what the store has forgotten, what nobody needs, and what is there to be taken over.
     pub async fn run(self: Arc<Self>) {
         let sweep = async {
             if let Some(take_over) = &self.tusd {
                 tusd::sweep(take_over).await;
             }
         };
-        tokio::join!(upkeep::run(&self), listen::run(&self), rebuild::run(&self), sweep);
+        let (listening, rebuilding) = (listen::run(&self), rebuild::run(&self));
+        tokio::join!(upkeep::run(&self), listening, rebuilding, garbage::run(&self), sweep);
     }
 
     /// Gives back what this process has in hand of what pods share. Nothing runs any more.

@@ -12,6 +12,7 @@ mod disk;
 mod document;
 mod found;
 pub mod object;
+mod piece;
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -24,8 +25,9 @@ use windlass_task::{Generation, Multipart, Record, Segment, TaskKey, WriterEpoch
 
 pub use disk::{Disk, Durability};
 pub use document::{Completion, Manifest};
-pub use found::{Cursor, Damage, Found, Page, Run, Runs, Stored, Stray, line_up};
+pub use found::{Cursor, Damage, Found, Page, Run, Runs, Stored, line_up};
 pub use object::{Budget, ObjectStorage};
+pub use piece::{Piece, Unfinished, UnfinishedPage};
 
 /// A storage that cannot do its work.
 #[derive(Debug, thiserror::Error)]
@@ -192,6 +194,44 @@ pub trait Storage: Send + Sync + 'static {
     /// # Errors
     /// [`Error`].
     async fn list(&self, after: Option<&Cursor>, limit: usize) -> Result<Page, Error>;
+
+    /// How many bytes of each segment are there from its beginning on; what is whole has its whole size. Changes nothing.
+    ///
+    /// # Errors
+    /// [`Error`].
+    async fn measure(&self, segments: &[Segment]) -> Result<Vec<u64>, Error>;
+
+    /// Everything that is stored of an upload, in the order in which it may be removed: while there is anything, what tells
+    /// whose it is is there. Changes nothing.
+    ///
+    /// # Errors
+    /// [`Error`].
+    async fn pieces(&self, key: &TaskKey) -> Result<Vec<Piece>, Error>;
+
+    /// Removes a piece of an upload if it is still as it was seen; answers whether it did. The caller knows that nobody
+    /// needs it.
+    ///
+    /// # Errors
+    /// [`Error`]; [`Error::FindSegment`] for what is no piece of this upload.
+    async fn discard(&self, key: &TaskKey, piece: &Piece) -> Result<bool, Error>;
+
+    /// A page of the parts that have become no object; none where there is no such thing. Changes nothing.
+    ///
+    /// # Errors
+    /// [`Error`].
+    async fn unfinished(&self, _after: Option<&Cursor>, _limit: usize) -> Result<UnfinishedPage, Error> {
+        Ok(UnfinishedPage::default())
+    }
+
+    /// Removes such parts; answers whether there were any. The caller knows that nobody needs them.
+    ///
+    /// # Errors
+    /// [`Error`]; [`Error::FindSegment`] for what is no upload's.
+    async fn abandon(&self, unfinished: &Unfinished) -> Result<bool, Error> {
+        Err(Error::FindSegment {
+            key: unfinished.key.clone(),
+        })
+    }
 
     /// The file that holds a segment, for programs on this machine; none where it is no file.
     fn path_of(&self, segment: &Segment) -> Option<PathBuf>;

@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 pub use go_back::{Back, Report, go_back};
 pub use settings::Settings;
-pub(crate) use sweep::run as sweep;
+pub(crate) use sweep::{run as sweep, with_causes};
 pub(crate) use take_over::{Making, TakeOver};
 
 use crate::storage;

@@ -30,12 +30,12 @@ pub struct Arguments {
 /// The configuration file.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-struct Config {
+pub(crate) struct Config {
     auth: Option<auth::Settings>,
     listener: listener::Settings,
-    store: windlass_task::store::Settings,
-    upload: windlass_upload::Config,
-    storage: Option<windlass_upload::storage::object::Settings>,
+    pub(crate) store: windlass_task::store::Settings,
+    pub(crate) upload: windlass_upload::Config,
+    pub(crate) storage: Option<windlass_upload::storage::object::Settings>,
     push: windlass_push::Config,
 }
 

@@ -14,4 +14,5 @@ pub mod target;
 mod task_name;
 mod text;
 pub mod to_tusd;
+pub mod verify;
 pub mod watch;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use windlass::cli::{Arguments, Command};
-use windlass::{dev, put, to_tusd, watch};
+use windlass::{dev, put, to_tusd, verify, watch};
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -25,6 +25,7 @@ fn main() -> ExitCode {
             Command::Dev(arguments) => dev::run(arguments).await,
             Command::Put(arguments) => put::run(arguments).await,
             Command::Watch(arguments) => watch::run(arguments).await,
+            Command::Verify(arguments) => verify::run(arguments).await,
             Command::ToTusd(arguments) => to_tusd::run(arguments).await,
         }
     });

@@ -13,10 +13,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use windlass_task::{Generation, Record, Segment, SegmentKind, TaskKey, Token, UnixMillis, WriterEpoch};
 use windlass_upload::storage::{
-    Bytestream, Checkpoint, Completion, Cursor, Error, Found, Manifest, Pace, Page, Run, Runs, Storage, Stored,
+    Bytestream, Checkpoint, Completion, Cursor, Error, Found, Manifest, Pace, Page, Piece, Run, Runs, Storage, Stored,
     Transfer, Writer, line_up,
 };
 
@@ -32,20 +32,31 @@ pub(crate) struct Bucket {
     random: Random,
     trace: Trace,
     mutation: Option<Mutation>,
+    began: (Instant, UnixMillis),
     inner: Mutex<Inner>,
 }
 
 #[derive(Default)]
 struct Inner {
     uploads: HashMap<TaskKey, Objects>,
-    /// Where a part begins in its upload, and its bytes.
-    parts: HashMap<String, (u64, Bytes)>,
+    parts: HashMap<String, Part>,
+    /// When the put in hand arrives.
+    now: UnixMillis,
     numbers: u64,
     calm: bool,
 }
 
+struct Part {
+    /// Where it begins in its upload.
+    start: u64,
+    bytes: Bytes,
+    arrived: UnixMillis,
+}
+
 #[derive(Default)]
 struct Objects {
+    /// When something of it arrived last.
+    newest: UnixMillis,
     manifest: Option<Manifest>,
     length: Option<u64>,
     completion: Option<Completion>,
@@ -76,12 +87,37 @@ impl Bucket {
             random,
             trace,
             mutation,
+            began: (Instant::now(), UnixMillis::now()),
             inner: Mutex::default(),
         })
     }
 
     pub(crate) fn calm(&self) {
         self.lock().calm = true;
+    }
+
+    /// The store's clock; no line of a trace shows it.
+    pub(crate) fn now(&self) -> UnixMillis {
+        self.began.1.after(self.began.0.elapsed())
+    }
+
+    /// The clock by which the collectors of garbage judge what is old.
+    pub(crate) fn as_collectors_see_it(&self) -> UnixMillis {
+        match self.mutation {
+            Some(Mutation::CollectAnyAge) => self.now().after(Duration::from_secs(3_600)),
+            _ => self.now(),
+        }
+    }
+
+    pub(crate) fn say_collected(&self, removed: u64) {
+        self.trace.say(&format!("garbage of {removed} uploads is removed"));
+    }
+
+    /// As it is when a put arrives.
+    fn now_locked(&self) -> MutexGuard<'_, Inner> {
+        let mut inner = self.lock();
+        inner.now = self.now();
+        inner
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -119,15 +155,15 @@ impl Access {
         self.travel().await;
         let fate = self.bucket.fate();
         let done = match fate {
-            Fate::Done => effect(&mut self.bucket.lock()),
+            Fate::Done => effect(&mut self.bucket.now_locked()),
             Fate::Before => Err(Error::RunThread),
-            Fate::After => effect(&mut self.bucket.lock()).and(Err(Error::RunThread)),
+            Fate::After => effect(&mut self.bucket.now_locked()).and(Err(Error::RunThread)),
             Fate::Late(wait) => {
                 let bucket = Arc::clone(&self.bucket);
                 tokio::spawn(async move {
                     sleep(wait).await;
                     bucket.trace.say("a put arrives that was given up");
-                    let _ = effect(&mut bucket.lock());
+                    let _ = effect(&mut bucket.now_locked());
                 });
                 Err(Error::RunThread)
             }
@@ -151,7 +187,7 @@ impl Storage for Access {
     async fn write_manifest(&self, manifest: &Manifest) -> Result<(), Error> {
         let manifest = manifest.clone();
         self.put(move |inner| {
-            let objects = inner.uploads.entry(manifest.key.clone()).or_default();
+            let objects = inner.upload(manifest.key.clone());
             objects.manifest.get_or_insert(manifest);
             Ok(())
         })
@@ -161,7 +197,7 @@ impl Storage for Access {
     async fn write_completion(&self, key: &TaskKey, completion: &Completion) -> Result<(), Error> {
         let (key, completion) = (key.clone(), completion.clone());
         self.put(move |inner| {
-            let objects = inner.uploads.entry(key).or_default();
+            let objects = inner.upload(key);
             if *objects.completion.get_or_insert_with(|| completion.clone()) == completion {
                 Ok(())
             } else {
@@ -174,7 +210,7 @@ impl Storage for Access {
     async fn write_length(&self, key: &TaskKey, length: u64) -> Result<(), Error> {
         let key = key.clone();
         self.put(move |inner| {
-            inner.uploads.entry(key).or_default().length = Some(length);
+            inner.upload(key).length = Some(length);
             Ok(())
         })
         .await
@@ -198,7 +234,7 @@ impl Storage for Access {
     ) -> Result<Found, Error> {
         let (key, segments) = (key.clone(), found.segments.clone());
         self.put(move |inner| {
-            let grounds = &mut inner.uploads.entry(key).or_default().grounds;
+            let grounds = &mut inner.upload(key).grounds;
             let ground = grounds.entry((generation, epoch)).or_default();
             let end = |segments: &[Segment]| segments.last().map_or(0, |last| last.end);
             if end(&segments) > end(ground) {
@@ -210,19 +246,43 @@ impl Storage for Access {
         Ok(found)
     }
 
-    async fn list(&self, _: Option<&Cursor>, _: usize) -> Result<Page, Error> {
-        let mut uploads = self
-            .get(|inner| inner.uploads.keys().cloned().collect::<Vec<_>>())
-            .await;
-        uploads.sort();
-        let stored = |key| Stored {
-            key,
-            bytes: 0,
-            newest: UnixMillis(0),
-            documented: true,
+    async fn measure(&self, segments: &[Segment]) -> Result<Vec<u64>, Error> {
+        let there = |inner: &Inner, segment: &Segment| {
+            let part = inner.parts.get(&segment.key);
+            let end = part.map_or(0, |part| part.start + part.bytes.len() as u64);
+            end.min(segment.end).saturating_sub(segment.start)
         };
+        Ok(self
+            .get(|inner| segments.iter().map(|segment| there(inner, segment)).collect())
+            .await)
+    }
+
+    async fn pieces(&self, key: &TaskKey) -> Result<Vec<Piece>, Error> {
+        Ok(self.get(|inner| inner.pieces(key)).await)
+    }
+
+    async fn discard(&self, key: &TaskKey, piece: &Piece) -> Result<bool, Error> {
+        let (task, seen) = (key.clone(), piece.clone());
+        let is_there = self.get(|inner| inner.pieces(key).contains(piece)).await;
+        if !is_there {
+            return Ok(false);
+        }
+        self.put(move |inner| {
+            inner.discard(&task, &seen);
+            Ok(())
+        })
+        .await?;
+        Ok(true)
+    }
+
+    async fn list(&self, _: Option<&Cursor>, _: usize) -> Result<Page, Error> {
+        let uploads = self.get(|inner| {
+            let mut keys: Vec<&TaskKey> = inner.uploads.keys().collect();
+            keys.sort();
+            keys.into_iter().filter_map(|key| inner.stored(key)).collect()
+        });
         Ok(Page {
-            uploads: uploads.into_iter().map(stored).collect(),
+            uploads: uploads.await,
             ..Page::default()
         })
     }
@@ -260,7 +320,7 @@ impl Storage for Access {
         let segments = segments.to_vec();
         let bytes = self.get(|inner| {
             let piece = |segment: &Segment| {
-                let (start, bytes) = inner.parts.get(&segment.key)?;
+                let Part { start, bytes, .. } = inner.parts.get(&segment.key)?;
                 let (from, to) = (segment.start.max(range.start), segment.end.min(range.end));
                 let at = |position: u64| usize::try_from(position.saturating_sub(*start)).ok();
                 (from < to).then(|| bytes.slice(at(from).unwrap_or(0)..at(to).unwrap_or(0)))
@@ -277,6 +337,69 @@ impl Storage for Access {
             Ok(())
         })
         .await
+    }
+}
+
+/// The name of the documents of an upload together.
+const DOCUMENTS: &str = "documents";
+
+impl Inner {
+    /// An upload to which something is written.
+    fn upload(&mut self, key: TaskKey) -> &mut Objects {
+        let objects = self.uploads.entry(key).or_default();
+        objects.newest = self.now;
+        objects
+    }
+
+    fn stored(&self, key: &TaskKey) -> Option<Stored> {
+        let objects = self.uploads.get(key)?;
+        let pieces = self.pieces(key);
+        let sum = |documents: bool| {
+            let wanted = pieces.iter().filter(|piece| piece.document || !documents);
+            wanted.map(|piece| piece.bytes).sum()
+        };
+        Some(Stored {
+            key: key.clone(),
+            bytes: sum(false),
+            documents: sum(true),
+            newest: objects.newest,
+            documented: objects.manifest.is_some(),
+        })
+    }
+
+    /// The parts, and the documents as one.
+    fn pieces(&self, key: &TaskKey) -> Vec<Piece> {
+        let Some(objects) = self.uploads.get(key) else {
+            return Vec::new();
+        };
+        let names = objects.epochs.values().flat_map(|epoch| &epoch.parts);
+        let parts = names.filter_map(|name| {
+            let part = self.parts.get(name)?;
+            Some(Piece {
+                key: name.clone(),
+                bytes: part.bytes.len() as u64,
+                newest: part.arrived,
+                document: false,
+            })
+        });
+        let documents = Piece {
+            key: DOCUMENTS.to_owned(),
+            bytes: 1,
+            newest: objects.newest,
+            document: true,
+        };
+        parts.chain([documents]).collect()
+    }
+
+    fn discard(&mut self, key: &TaskKey, piece: &Piece) {
+        if !self.pieces(key).contains(piece) {
+            return;
+        }
+        if piece.document {
+            self.uploads.remove(key);
+        } else {
+            self.parts.remove(&piece.key);
+        }
     }
 }
 
@@ -325,7 +448,7 @@ fn find(inner: &Inner, key: &TaskKey) -> Option<Found> {
 fn run(inner: &Inner, epoch: &Epoch) -> Run {
     let (mut segments, mut covered) = (Vec::new(), epoch.start);
     let parts = epoch.parts.iter().filter_map(|name| {
-        let (start, bytes) = inner.parts.get(name)?;
+        let Part { start, bytes, .. } = inner.parts.get(name)?;
         Some((name, *start, start + bytes.len() as u64))
     });
     let parts: Vec<_> = parts.collect();
@@ -379,7 +502,7 @@ impl PartWriter {
         let name = (self.token.generation, self.token.epoch);
         self.access
             .put(move |inner| {
-                let epochs = &mut inner.uploads.entry(task).or_default().epochs;
+                let epochs = &mut inner.upload(task).epochs;
                 epochs.entry(name).or_insert(Epoch {
                     start,
                     parts: Vec::new(),
@@ -410,8 +533,9 @@ impl PartWriter {
             let named = name.clone();
             self.access
                 .put(move |inner| {
-                    inner.parts.insert(named.clone(), (start, bytes));
-                    let epochs = &mut inner.uploads.entry(task).or_default().epochs;
+                    let arrived = inner.now;
+                    inner.parts.insert(named.clone(), Part { start, bytes, arrived });
+                    let epochs = &mut inner.upload(task).epochs;
                     epochs.entry(epoch).or_default().parts.push(named);
                     Ok(())
                 })

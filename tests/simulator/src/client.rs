@@ -56,13 +56,11 @@ impl Client {
         }
     }
 
-    /// Uploads the file and proves that it is there.
-    pub(crate) async fn upload(self) {
+    /// Uploads the file and proves that it is there; answers where, unless a promise is broken.
+    pub(crate) async fn upload(self) -> Option<String> {
         let location = self.create().await;
         loop {
-            let Some(offset) = self.head(&location).await else {
-                return;
-            };
+            let offset = self.head(&location).await?;
             if offset == self.length {
                 break;
             }
@@ -79,6 +77,7 @@ impl Client {
             sleep(self.random.millis(1, 400)).await;
         }
         self.verify(&location).await;
+        Some(location)
     }
 
     async fn create(&self) -> String {
@@ -142,7 +141,7 @@ impl Client {
         Sent::Broken
     }
 
-    async fn verify(&self, location: &str) {
+    pub(crate) async fn verify(&self, location: &str) {
         self.shown.set(self.length);
         loop {
             let request = self.request(Method::GET, location).body(Body::empty());

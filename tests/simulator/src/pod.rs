@@ -10,6 +10,7 @@ use axum::response::Response;
 use http::Request;
 use prometheus_client::registry::Registry;
 use tokio::sync::Notify;
+use tokio::time::sleep;
 use tower::ServiceExt as _;
 use windlass_serve::config::Time;
 use windlass_serve::{Caller, Shutdown, Tracker};
@@ -20,11 +21,17 @@ use windlass_task::peers::{Answer, Host, Peers};
 use windlass_task::quota::LocalQuotas;
 use windlass_task::store::Error;
 use windlass_task::{Catalogue, Event, Feed, HolderId, Outbox, Owner, Principal, TaskId, TaskKey, Tenant};
+use windlass_upload::garbage::collect_once;
 use windlass_upload::{Config, Parts, Upload};
 
 use crate::bucket::{Access, Bucket};
 use crate::gate::{Gate, Life};
 use crate::redis::{Connection, Redis};
+
+/// How old garbage is: older than any creation that somebody is about to record, with a put that arrives late, a hold, and
+/// a pod that stands still.
+const SAFE_AGE: Duration = Duration::from_secs(60);
+const COLLECT_EVERY: Duration = Duration::from_secs(3);
 
 /// One life of a process.
 #[derive(Clone)]
@@ -38,6 +45,9 @@ impl Pod {
         let gate = Gate::open();
         let config = Config {
             checkpoint: Some(Time(Duration::from_millis(200))),
+            lifetime: Time(SAFE_AGE),
+            // By the world's clock instead.
+            garbage: None,
             ..Config::default()
         };
         let connection = || Connection {
@@ -47,12 +57,13 @@ impl Pod {
         let parts = Parts {
             store: Arc::new(connection()),
             rebuild: Arc::new(connection()),
-            // Each pod thinks that the turn is its own: what is done twice at once must do no harm.
-            jobs: Arc::new(LocalJobs::default()),
+            inventory: Arc::new(connection()),
             storage: Arc::new(Access {
                 bucket: Arc::clone(bucket),
                 gate: gate.clone(),
             }),
+            // Each pod thinks that the turn is its own: what is done twice at once must do no harm.
+            jobs: Arc::new(LocalJobs::default()),
             outbox: Arc::new(Nobody),
             catalogue: Arc::new(Nobody),
             quotas: Arc::new(LocalQuotas::default()),
@@ -71,6 +82,7 @@ impl Pod {
                 () = upkeep => {}
             }
         });
+        tokio::task::spawn_local(collect(Arc::clone(&upload), Arc::clone(bucket), gate.clone()));
         Self {
             gate,
             router: windlass_upload::router(upload),
@@ -98,6 +110,27 @@ impl Pod {
 
     pub(crate) fn set(&self, life: Life) {
         self.gate.set(life);
+    }
+}
+
+/// Collects garbage now and then until the pod dies.
+async fn collect(upload: Arc<Upload>, bucket: Arc<Bucket>, gate: Gate) {
+    let rounds = async {
+        loop {
+            sleep(COLLECT_EVERY).await;
+            let clock = Arc::clone(&bucket);
+            // A round that fails is begun again.
+            if let Ok(round) = collect_once(&upload, SAFE_AGE, move || clock.as_collectors_see_it()).await
+                && round.removed > 0
+            {
+                bucket.say_collected(round.removed);
+            }
+        }
+    };
+    tokio::select! {
+        biased;
+        () = gate.death() => {}
+        () = rounds => {}
     }
 }
 

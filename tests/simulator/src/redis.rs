@@ -9,8 +9,10 @@ use async_trait::async_trait;
 use tokio::time::{Instant, sleep};
 use windlass_task::change::{Change, Denial, Refusal, decide};
 use windlass_task::rebuild::{Rebuild, Walk};
-use windlass_task::store::{Error, Expected};
-use windlass_task::{Alias, Commit, Entry, Generation, Outcome, TaskId, TaskKey, TaskStore, Tenant, Token, UnixMillis};
+use windlass_task::store::{Error, Expected, Keys, Known, Mark};
+use windlass_task::{
+    Alias, Commit, Entry, Generation, Inventory, Outcome, TaskId, TaskKey, TaskStore, Tenant, Token, UnixMillis,
+};
 
 use crate::gate::Gate;
 use crate::random::Random;
@@ -50,7 +52,7 @@ impl Redis {
             trace,
             mutation,
             inner: Mutex::new(Inner {
-                generation: Generation::beginning(began.1),
+                generation: first_generation(began.1),
                 entries: HashMap::new(),
                 log: Vec::new(),
                 away_until: Instant::now(),
@@ -163,6 +165,12 @@ impl Redis {
     }
 }
 
+/// The store has been there for a day: what is created now it cannot have forgotten before its first failover.
+fn first_generation(now: UnixMillis) -> Generation {
+    const DAY_MILLIS: u64 = 24 * 3_600 * 1_000;
+    Generation::beginning(UnixMillis(now.0.saturating_sub(DAY_MILLIS)))
+}
+
 /// A pod's connection.
 pub(crate) struct Connection {
     pub(crate) redis: Arc<Redis>,
@@ -265,6 +273,28 @@ impl Rebuild for Connection {
             }
         });
         Ok(finished.await?)
+    }
+}
+
+#[async_trait]
+impl Inventory for Connection {
+    async fn keys(&self, _: Option<&Mark>, _: usize) -> Result<Keys, Error> {
+        let keys = self.ask(|redis| redis.lock().entries.keys().cloned().collect::<Vec<_>>());
+        let mut keys = keys.await?;
+        keys.sort();
+        Ok(Keys { keys, next: None })
+    }
+
+    /// One script: the entry and the generation are of one moment.
+    async fn known(&self, key: &TaskKey) -> Result<Known, Error> {
+        let known = self.ask(|redis| {
+            let inner = redis.lock();
+            Known {
+                entry: inner.entries.get(key).cloned(),
+                generation: inner.generation,
+            }
+        });
+        Ok(known.await?)
     }
 }
 

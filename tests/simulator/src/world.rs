@@ -20,6 +20,8 @@ use crate::trace::Trace;
 const HARM: Duration = Duration::from_secs(40);
 /// Within which every client must have its file afterwards; longer than any wait of the service.
 const PEACE: Duration = Duration::from_secs(600);
+/// How long files are left alone with the collectors of garbage, in the end.
+const LEFT_ALONE: Duration = Duration::from_secs(180);
 const PODS: usize = 3;
 const CLIENTS: u64 = 4;
 
@@ -32,6 +34,8 @@ pub enum Mutation {
     KeepGeneration,
     /// The storage calls durable what it never stores.
     AcknowledgeEarly,
+    /// What was written just now is garbage when nobody has recorded it yet.
+    CollectAnyAge,
     /// Nobody goes through the storage after a failover.
     NeverWalk,
 }
@@ -73,7 +77,8 @@ async fn live(seed: u64, mutation: Option<Mutation>) -> (Vec<String>, Option<Str
         let wait = random.millis(0, 10_000);
         clients.spawn_local(async move {
             sleep(wait).await;
-            client.upload().await;
+            let location = client.clone().upload().await;
+            (client, location)
         });
     }
 
@@ -107,10 +112,12 @@ async fn live(seed: u64, mutation: Option<Mutation>) -> (Vec<String>, Option<Str
     redis.calm();
     bucket.calm();
     wild.set(false);
+    let mut files = Vec::new();
     let ended = timeout(PEACE, async {
         while let Some(done) = clients.join_next().await {
-            if done.is_err() {
-                trace.violate("a client panicked");
+            match done {
+                Ok(file) => files.push(file),
+                Err(_) => trace.violate("a client panicked"),
             }
         }
     });
@@ -126,6 +133,13 @@ async fn live(seed: u64, mutation: Option<Mutation>) -> (Vec<String>, Option<Str
         trace.violate("nobody has gone through the storage in the end");
     } else if redis.forgotten() > 0 {
         trace.violate("a task is forgotten that nobody asks for");
+    }
+    // Whatever is no file of theirs is garbage by now.
+    sleep(LEFT_ALONE).await;
+    for (client, location) in &files {
+        if let Some(location) = location {
+            client.verify(location).await;
+        }
     }
     trace.take()
 }

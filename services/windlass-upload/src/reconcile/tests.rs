@@ -15,6 +15,7 @@ fn going_on() -> GoingOn {
         },
         lifetime: Duration::from_secs(60),
         quarantine: false,
+        whether: Whether::Forgotten,
     }
 }
 

@@ -8,6 +8,7 @@
 mod documents;
 mod find;
 mod list;
+mod pieces;
 mod read;
 mod threads;
 mod writer;
@@ -24,7 +25,7 @@ use async_trait::async_trait;
 use windlass_task::{Generation, Record, Segment, SegmentKind, TaskKey, WriterEpoch};
 
 use self::threads::Threads;
-use super::{Bytestream, Completion, Cursor, Error, Found, Manifest, Pace, Page, Storage, Transfer, Writer};
+use super::{Bytestream, Completion, Cursor, Error, Found, Manifest, Pace, Page, Piece, Storage, Transfer, Writer};
 
 /// The name of this storage in segments.
 const STORE: &str = "disk";
@@ -90,6 +91,16 @@ impl Disk {
     /// The file of an upload's documents.
     fn documents(&self, key: &TaskKey) -> PathBuf {
         self.path(&format!("{}.jsonl", Self::stem(key)))
+    }
+
+    /// Does what may take long, such as a walk over a large directory, on threads that hold up nobody who uploads.
+    async fn aside<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Self) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let disk = self.clone();
+        let done = tokio::task::spawn_blocking(move || work(&disk)).await;
+        done.map_err(|_| Error::RunThread)?
     }
 
     fn sync(&self, file: &File, path: &Path) -> Result<(), Error> {
@@ -165,11 +176,23 @@ impl Storage for Disk {
     }
 
     async fn list(&self, after: Option<&Cursor>, limit: usize) -> Result<Page, Error> {
-        let (disk, after) = (self.clone(), after.cloned());
-        // Not on the threads that write: a walk over a large directory must not hold up who uploads.
-        tokio::task::spawn_blocking(move || list::list(&disk, after.as_ref(), limit))
-            .await
-            .map_err(|_| Error::RunThread)?
+        let after = after.cloned();
+        self.aside(move |disk| list::list(disk, after.as_ref(), limit)).await
+    }
+
+    async fn measure(&self, segments: &[Segment]) -> Result<Vec<u64>, Error> {
+        let segments = segments.to_vec();
+        self.aside(move |disk| pieces::measure(disk, &segments)).await
+    }
+
+    async fn pieces(&self, key: &TaskKey) -> Result<Vec<Piece>, Error> {
+        let key = key.clone();
+        self.aside(move |disk| pieces::pieces(disk, &key)).await
+    }
+
+    async fn discard(&self, key: &TaskKey, piece: &Piece) -> Result<bool, Error> {
+        let (key, piece) = (key.clone(), piece.clone());
+        self.aside(move |disk| pieces::discard(disk, &key, &piece)).await
     }
 
     fn path_of(&self, segment: &Segment) -> Option<PathBuf> {

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use windlass_task::change::Verdict;
 use windlass_task::record::Creation;
-use windlass_task::{Alias, Answer, Concat, Metadata, Owner, Protocol, TaskKey, UnixMillis, WriteKeyHash};
+use windlass_task::{Alias, Answer, Concat, Metadata, Owner, Protocol, Record, TaskKey, UnixMillis, WriteKeyHash};
 
 /// The version of the documents that this build writes.
 const DOCUMENT_VERSION: u32 = 1;
@@ -59,6 +59,25 @@ impl Manifest {
             concat: creation.concat.clone(),
             digest: creation.digest.clone(),
             created_at: now,
+        }
+    }
+
+    /// The manifest of an upload that has lost it, as its record has it.
+    #[must_use]
+    pub fn of_record(record: &Record) -> Self {
+        Self {
+            v: DOCUMENT_VERSION,
+            key: record.key.clone(),
+            owner: record.owner.clone(),
+            protocol: record.protocol,
+            length: record.length,
+            metadata: record.metadata.clone(),
+            part_size: record.part_size,
+            write_key: record.write_key.clone(),
+            aliases: record.aliases.clone(),
+            concat: record.concat.clone(),
+            digest: record.digest.clone(),
+            created_at: record.created,
         }
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use windlass_task::{Segment, TaskKey, UnixMillis, WriterEpoch};
 
-use super::{Completion, Manifest};
+use super::{Completion, Manifest, Piece};
 
 /// One upload as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -174,7 +174,7 @@ pub struct Page {
     /// The uploads of which anything is stored, each once.
     pub uploads: Vec<Stored>,
     /// What is there and belongs to no upload by its name.
-    pub strays: Vec<Stray>,
+    pub strays: Vec<Piece>,
     /// Where the next page begins; `None` after the last.
     pub next: Option<Cursor>,
 }
@@ -186,21 +186,12 @@ pub struct Stored {
     pub key: TaskKey,
     /// How many bytes of room everything of it takes, documents and leftovers too.
     pub bytes: u64,
+    /// How many of them are of documents that stay as long as the upload.
+    pub documents: u64,
     /// When anything of it was last written, by the storage's clock.
     pub newest: UnixMillis,
     /// Whether any of its documents is there.
     pub documented: bool,
-}
-
-/// Something in a listing that is no upload's.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stray {
-    /// Its key, or the name of a directory.
-    pub key: String,
-    /// Its size in bytes; 0 for a directory.
-    pub bytes: u64,
-    /// When it was last written, by the storage's clock.
-    pub newest: UnixMillis,
 }
 
 #[cfg(test)]

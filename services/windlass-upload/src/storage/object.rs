@@ -13,6 +13,7 @@ mod layout;
 mod metrics;
 mod name;
 mod pending;
+mod pieces;
 mod retry;
 mod s3;
 mod seal;
@@ -42,7 +43,10 @@ use self::name::{Name, Run, folder};
 use self::retry::Patience;
 use self::s3::S3;
 use self::store::Store;
-use super::{Bytestream, Completion, Cursor, Error, Found, Manifest, Pace, Page, Storage, Transfer, Writer};
+use super::{
+    Bytestream, Completion, Cursor, Error, Found, Manifest, Pace, Page, Piece, Storage, Transfer, Unfinished,
+    UnfinishedPage, Writer,
+};
 
 /// DESIGN P1: each full part, the end or break of a body, and every 5 s between.
 const TAIL_EVERY: Duration = Duration::from_secs(5);
@@ -202,6 +206,26 @@ impl Storage for ObjectStorage {
         self.list_uploads(after, limit).await
     }
 
+    async fn measure(&self, segments: &[Segment]) -> Result<Vec<u64>, Error> {
+        self.measure_segments(segments).await
+    }
+
+    async fn pieces(&self, key: &TaskKey) -> Result<Vec<Piece>, Error> {
+        self.pieces_of(key).await
+    }
+
+    async fn discard(&self, key: &TaskKey, piece: &Piece) -> Result<bool, Error> {
+        self.discard_piece(key, piece).await
+    }
+
+    async fn unfinished(&self, after: Option<&Cursor>, limit: usize) -> Result<UnfinishedPage, Error> {
+        self.list_unfinished(after, limit).await
+    }
+
+    async fn abandon(&self, unfinished: &Unfinished) -> Result<bool, Error> {
+        self.abort_unfinished(unfinished).await
+    }
+
     fn path_of(&self, _segment: &Segment) -> Option<PathBuf> {
         None
     }
@@ -256,8 +280,8 @@ impl Storage for ObjectStorage {
         let folder = self.folder(key);
         let objects = self.store.list_all(&folder).await.map_err(failed(&folder))?;
         for object in objects {
-            let name = object.key.strip_prefix(&folder).and_then(|name| name.parse().ok());
-            let documents = matches!(name, None | Some(Name::Manifest | Name::Length | Name::Completion));
+            let name: Option<Name> = object.key.strip_prefix(&folder).and_then(|name| name.parse().ok());
+            let documents = name.as_ref().is_none_or(Name::is_document);
             if !documents && segments.iter().all(|segment| segment.key != object.key) {
                 self.store.delete(&object.key).await.map_err(failed(&object.key))?;
             }

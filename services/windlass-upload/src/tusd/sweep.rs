@@ -99,7 +99,7 @@ pub(super) fn shown(id: &str) -> String {
     format!("{start}…")
 }
 
-pub(super) fn with_causes(error: &dyn std::error::Error) -> String {
+pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -12,6 +12,7 @@ mod http;
 mod proxy;
 mod put;
 mod server;
+mod verify;
 mod watch;
 
 use std::time::{Duration, Instant};

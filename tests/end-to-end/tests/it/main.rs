@@ -28,3 +28,4 @@ mod tenants;
 mod tls;
 mod traces;
 mod tusd;
+mod verify;

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::fs::Metadata;
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use windlass_task::{TaskId, TaskKey, Tenant, UnixMillis};
 
 use super::{Disk, failed};
-use crate::storage::{Cursor, Error, Page, Stored, Stray};
+use crate::storage::{Cursor, Error, Page, Piece, Stored};
 
 /// A page after `after`.
 pub(super) fn list(disk: &Disk, after: Option<&Cursor>, limit: usize) -> Result<Page, Error> {
@@ -101,7 +102,7 @@ impl Walk {
     }
 
     fn upload(&mut self, directory: &Path, files: &[String], key: TaskKey, place: [&str; 3]) -> Result<bool, Error> {
-        match look(directory, files, key)? {
+        match gather(directory, files, key)? {
             None => Ok(false),
             Some(stored) => {
                 self.page.uploads.push(stored);
@@ -115,11 +116,7 @@ impl Walk {
             return Ok(false);
         };
         let named: Vec<&str> = place.into_iter().filter(|part| !part.is_empty()).collect();
-        self.page.strays.push(Stray {
-            key: named.join("/"),
-            bytes: if metadata.is_file() { metadata.len() } else { 0 },
-            newest: modified(&metadata),
-        });
+        self.page.strays.push(look(named.join("/"), &metadata));
         Ok(self.is_full(place))
     }
 
@@ -133,7 +130,7 @@ impl Walk {
     }
 }
 
-fn look(directory: &Path, files: &[String], key: TaskKey) -> Result<Option<Stored>, Error> {
+fn gather(directory: &Path, files: &[String], key: TaskKey) -> Result<Option<Stored>, Error> {
     let mut found = None;
     for name in files {
         let Some(metadata) = metadata(&directory.join(name))? else {
@@ -142,18 +139,21 @@ fn look(directory: &Path, files: &[String], key: TaskKey) -> Result<Option<Store
         let stored = found.get_or_insert_with(|| Stored {
             key: key.clone(),
             bytes: 0,
+            documents: 0,
             newest: UnixMillis(0),
             documented: false,
         });
-        stored.bytes += metadata.len();
-        stored.newest = stored.newest.max(modified(&metadata));
-        stored.documented |= name.ends_with(".jsonl");
+        let piece = look(name.clone(), &metadata);
+        stored.bytes += piece.bytes;
+        stored.documents += if piece.document { piece.bytes } else { 0 };
+        stored.newest = stored.newest.max(piece.newest);
+        stored.documented |= piece.document;
     }
     Ok(found)
 }
 
 /// The upload that a file is of, by a name as the writers make them.
-fn id_of(name: &str) -> Option<TaskId> {
+pub(super) fn id_of(name: &str) -> Option<TaskId> {
     let (id, kind) = name.split_once('.')?;
     let is_epoch = !kind.is_empty() && !kind.starts_with('0') && kind.bytes().all(|byte| byte.is_ascii_digit());
     let known = is_epoch || ["jsonl", "object", "draft"].contains(&kind);
@@ -167,7 +167,7 @@ fn partition(name: &str) -> Option<u8> {
 
 /// The names in a directory, in order; none of one that is not there any more. A name that is no text cannot be ours, and is
 /// told as well as it can be.
-fn names(directory: &Path) -> Result<Vec<String>, Error> {
+pub(super) fn names(directory: &Path) -> Result<Vec<String>, Error> {
     let reading = |source| failed("list", directory, source);
     let entries = match std::fs::read_dir(directory) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -181,13 +181,21 @@ fn names(directory: &Path) -> Result<Vec<String>, Error> {
     Ok(names)
 }
 
-fn metadata(path: &Path) -> Result<Option<Metadata>, Error> {
+pub(super) fn metadata(path: &Path) -> Result<Option<Metadata>, Error> {
     match std::fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         metadata => metadata.map(Some).map_err(|source| failed("look at", path, source)),
     }
 }
 
-fn modified(metadata: &Metadata) -> UnixMillis {
-    metadata.modified().map_or(UnixMillis(0), UnixMillis::from)
+/// A file as it is seen. One that got a second name here is as new as that name, however old its bytes are.
+pub(super) fn look(key: String, metadata: &Metadata) -> Piece {
+    let modified = metadata.modified().map_or(UnixMillis(0), UnixMillis::from);
+    let changed = metadata.ctime().saturating_mul(1_000) + metadata.ctime_nsec() / 1_000_000;
+    Piece {
+        document: key.ends_with(".jsonl"),
+        key,
+        bytes: if metadata.is_file() { metadata.len() } else { 0 },
+        newest: modified.max(UnixMillis(u64::try_from(changed).unwrap_or(0))),
+    }
 }

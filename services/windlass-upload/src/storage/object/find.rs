@@ -9,7 +9,7 @@ use super::name::{Name, Run, parse};
 use super::store::{Object, PAGE_KEYS, StoredPart};
 use super::writer::Begin;
 use super::{ObjectStorage, failed};
-use crate::storage::{Completion, Cursor, Error, Found, Manifest, Page, Stored, Stray};
+use crate::storage::{Completion, Cursor, Error, Found, Manifest, Page, Piece, Stored};
 
 impl ObjectStorage {
     pub(super) async fn find_upload(&self, task: &TaskKey) -> Result<Option<Found>, Error> {
@@ -97,10 +97,11 @@ impl ObjectStorage {
                 after = Some(object.key.clone());
                 match upload {
                     Some((key, name)) => page.count(key, &name, &object),
-                    None => page.strays.push(Stray {
+                    None => page.strays.push(Piece {
                         key: object.key,
                         bytes: object.size,
                         newest: object.modified,
+                        document: false,
                     }),
                 }
             }
@@ -117,12 +118,14 @@ impl Page {
             self.uploads.push(Stored {
                 key,
                 bytes: 0,
+                documents: 0,
                 newest: UnixMillis(0),
                 documented: false,
             });
         }
         if let Some(stored) = self.uploads.last_mut() {
             stored.bytes += object.size;
+            stored.documents += if name.is_document() { object.size } else { 0 };
             stored.newest = stored.newest.max(object.modified);
             stored.documented |= matches!(name, Name::Manifest | Name::Completion);
         }

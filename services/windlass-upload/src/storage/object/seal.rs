@@ -303,7 +303,7 @@ fn stored(segment: &Segment) -> Source {
 }
 
 /// The numbers of a segment's parts with the size that each must have.
-fn numbers(segment: &Segment) -> impl Iterator<Item = (PartNumber, u64)> + use<> {
+pub(super) fn numbers(segment: &Segment) -> impl Iterator<Item = (PartNumber, u64)> + use<> {
     let (start, end) = (segment.start, segment.end);
     let (first, size) = segment
         .parts

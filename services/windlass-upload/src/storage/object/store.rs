@@ -35,6 +35,22 @@ pub(super) struct Listed {
     pub(super) more: bool,
 }
 
+/// Parts that were begun and have become no object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Open {
+    pub(super) key: String,
+    pub(super) upload: String,
+    /// By the store's clock.
+    pub(super) began: UnixMillis,
+}
+
+/// A page of them, and the key and the name behind which the next begins.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct OpenPage {
+    pub(super) open: Vec<Open>,
+    pub(super) next: Option<(String, String)>,
+}
+
 /// What a store wants to be told of a part to make an object of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Tag(pub(super) String);
@@ -143,5 +159,20 @@ pub(super) trait Store: fmt::Debug + Send + Sync + 'static {
 
     /// What was begun and neither finished nor dropped, of keys that begin with `prefix`, as (key, name of the parts): what
     /// the store itself tells of. Not every store tells of everything.
-    async fn list_open(&self, prefix: &str) -> Result<Vec<(String, String)>, Error>;
+    async fn list_open(&self, prefix: &str) -> Result<Vec<(String, String)>, Error> {
+        let mut open = Vec::new();
+        let mut after: Option<(String, String)> = None;
+        loop {
+            let from = after.as_ref().map(|(key, upload)| (key.as_str(), upload.as_str()));
+            let page = self.list_open_page(prefix, from, PAGE_KEYS).await?;
+            open.extend(page.open.into_iter().map(|open| (open.key, open.upload)));
+            match page.next {
+                Some(next) => after = Some(next),
+                None => return Ok(open),
+            }
+        }
+    }
+
+    /// At most `limit` of them, behind the key and the name of the last page's last.
+    async fn list_open_page(&self, prefix: &str, after: Option<(&str, &str)>, limit: usize) -> Result<OpenPage, Error>;
 }

@@ -1,6 +1,7 @@
 //! Tests of the object storage, against a real S3 server.
 
 mod client;
+mod garbage;
 mod harm;
 mod proxy;
 mod uploads;

@@ -12,7 +12,9 @@ use windlass_task::{PartNumber, UnixMillis};
 use super::{Error, Payload, S3, xml};
 use crate::storage::object::exchange::Call;
 use crate::storage::object::retry::Patience;
-use crate::storage::object::store::{Finish, Listed, Object, PAGE_KEYS, Place, Rules, Store, StoredPart, Tag};
+use crate::storage::object::store::{
+    Finish, Listed, Object, Open, OpenPage, PAGE_KEYS, Place, Rules, Store, StoredPart, Tag,
+};
 
 /// The least that a part must have, but for the last: 5 MiB on S3, R2 and MinIO; Alibaba OSS takes less.
 const PART_BYTES_MIN: u64 = 5 * 1024 * 1024;
@@ -216,30 +218,34 @@ impl Store for S3 {
     }
 
     /// MinIO lists none but for a whole key.
-    async fn list_open(&self, prefix: &str) -> Result<Vec<(String, String)>, Error> {
+    async fn list_open_page(&self, prefix: &str, after: Option<(&str, &str)>, limit: usize) -> Result<OpenPage, Error> {
         let operation = "ListMultipartUploads";
-        let mut uploads = Vec::new();
-        let mut markers: Option<(String, String)> = None;
-        loop {
-            let mut query = Vec::new();
-            if let Some((key, _)) = &markers {
-                query.push(("key-marker", key.clone()));
-            }
-            query.push(("max-uploads", PAGE_KEYS.to_string()));
-            query.push(("prefix", prefix.to_owned()));
-            if let Some((_, upload)) = &markers {
-                query.push(("upload-id-marker", upload.clone()));
-            }
-            query.push(("uploads", String::new()));
-            let (_, body) = self.call(self.request(operation, Method::GET, "", &query)).await?;
-            let page: xml::ListedUploads = xml::read(&body).ok_or(Error::Read { operation })?;
-            uploads.extend(page.upload.into_iter().map(|upload| (upload.key, upload.upload_id)));
-            let next = page.next_key_marker.zip(page.next_upload_id_marker);
-            match next.filter(|next| page.is_truncated && markers.as_ref() != Some(next)) {
-                Some(next) => markers = Some(next),
-                None => return Ok(uploads),
-            }
+        let mut query = Vec::new();
+        if let Some((key, _)) = after {
+            query.push(("key-marker", key.to_owned()));
         }
+        query.push(("max-uploads", limit.to_string()));
+        query.push(("prefix", prefix.to_owned()));
+        if let Some((_, upload)) = after {
+            query.push(("upload-id-marker", upload.to_owned()));
+        }
+        query.push(("uploads", String::new()));
+        let (_, body) = self.call(self.request(operation, Method::GET, "", &query)).await?;
+        let page: xml::ListedUploads = xml::read(&body).ok_or(Error::Read { operation })?;
+        let open = page.upload.into_iter().map(|upload| {
+            let began = parse_time(&upload.initiated).ok_or(Error::Read { operation })?;
+            Ok(Open {
+                key: upload.key,
+                upload: upload.upload_id,
+                began,
+            })
+        });
+        let next = page.next_key_marker.zip(page.next_upload_id_marker);
+        let moves = |(key, upload): &(String, String)| after != Some((key.as_str(), upload.as_str()));
+        Ok(OpenPage {
+            open: open.collect::<Result<_, Error>>()?,
+            next: next.filter(|next| page.is_truncated && moves(next)),
+        })
     }
 }
 

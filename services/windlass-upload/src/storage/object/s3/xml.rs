@@ -74,6 +74,7 @@ pub(super) struct ListedUploads {
 pub(super) struct Upload {
     pub(super) key: String,
     pub(super) upload_id: String,
+    pub(super) initiated: String,
 }
 
 /// Reads a whole answer.
