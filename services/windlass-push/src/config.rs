@@ -11,6 +11,7 @@ use windlass_task::Tenant;
 
 use crate::broker::memory;
 use crate::heartbeat::{Profile, Rhythm};
+use crate::intake;
 use crate::limits::Limits;
 use crate::proxy::Proxies;
 use crate::proxy::config::{ChannelSection, ClientSection, NamedProxy, RpcSection};
@@ -37,6 +38,8 @@ pub struct Config {
     /// The API's key as a text, which another program's configuration has; `api` is absent then.
     #[serde(skip)]
     pub api_key: Option<Secret>,
+    /// Calls of the API, and uploads' events, that come by a stream; none when absent.
+    pub events: Option<intake::Settings>,
     /// Backends that are asked about connections.
     pub client: ClientSection,
     /// Backends that are asked about channels.

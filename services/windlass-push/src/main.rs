@@ -8,7 +8,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use clap::Parser;
 use windlass_push::file::{self, File};
-use windlass_push::{Push, View};
+use windlass_push::{Intake, Push, View};
 use windlass_serve::{Flags, Program, program, telemetry};
 
 /// Pushes live: the Centrifuge protocol on /connection/*, tasks in Redis on /tasks, /events and /ws
@@ -61,14 +61,17 @@ async fn serve(arguments: Arguments) -> anyhow::Result<()> {
     if let Some(store) = &store {
         store.register(program.registry());
     }
+    let client = store.as_ref().map(|store| store.client().clone());
     let view = store.map(|store| View::of(&store.into()));
-    let push = Push::open(&file.push.unwrap_or_default(), &mut program, view)?;
+    let config = file.push.unwrap_or_default();
+    let push = Push::open(&config, &mut program, view)?;
+    let intake = Intake::open(&config, &push, client.as_ref(), &mut program)?;
     let app = program.authenticated(windlass_push::router(Arc::clone(&push)));
     let app = app.merge(windlass_push::open_router(Arc::clone(&push)));
     program.administer(windlass_push::admin_router(Arc::clone(&push)));
     let shutdown = program.shutdown();
     let bound = program.bind().await?;
-    let background = tokio::spawn(async move { push.run(shutdown).await });
+    let background = tokio::spawn(async move { tokio::join!(push.run(shutdown), Intake::take_all(intake)) });
     bound.run(app).await?;
     background.abort();
     Ok(())
