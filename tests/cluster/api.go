@@ -66,6 +66,7 @@ func kubectlOf(config string, arguments ...string) (*exec.Cmd, error) {
 	}
 	command := exec.Command(program, arguments...)
 	command.Args[0] = "kubectl"
+	command.SysProcAttr = endsWithThis()
 	command.Env = append(os.Environ(), "KUBECONFIG="+config)
 	return command, nil
 }

@@ -79,6 +79,11 @@ func (c *client) answers(log string) error {
 	return nil
 }
 
+// endsWithThis makes the kernel kill a command on the machine when this process is killed: it is outside of the cluster's
+// PID namespace, and would wait for an answer from there for ten seconds. The signal follows the thread that started it,
+// and Go ends none that no goroutine was locked to.
+func endsWithThis() *syscall.SysProcAttr { return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} }
+
 // lookPath also finds what an administrator's PATH has and a user's may lack.
 func lookPath(program string) (string, error) {
 	if path, err := exec.LookPath(program); err == nil {

@@ -73,12 +73,14 @@ func TestAPodReachesAServiceByItsName(t *testing.T) {
 	space := namespace(t, plain)
 	create(t, plain, space, deployment("web", 1)+service("web")+pod("client", ""))
 	awaitPods(t, plain, space)
-	if answer := fetchFrom(t, plain, space, "client", "http://web/"); !strings.HasPrefix(answer, "web-") {
-		t.Fatalf("through the Service: %q", answer)
-	}
-	full := fmt.Sprintf("http://web.%s.svc.cluster.local/", space)
-	if answer := fetchFrom(t, plain, space, "client", full); !strings.HasPrefix(answer, "web-") {
-		t.Fatalf("by its full name: %q", answer)
+	// A Service's rules reach a node a moment after its pods are ready.
+	for _, url := range []string{"http://web/", fmt.Sprintf("http://web.%s.svc.cluster.local/", space)} {
+		eventually(t, func() error {
+			if answer := fetchFrom(t, plain, space, "client", url); !strings.HasPrefix(answer, "web-") {
+				return fmt.Errorf("%s: %q", url, answer)
+			}
+			return nil
+		})
 	}
 }
 

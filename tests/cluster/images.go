@@ -186,6 +186,7 @@ func (n Node) load(archive string) error {
 // ctr is containerd's client. It speaks to the socket, so it needs none of the node's namespaces.
 func (n Node) ctr(arguments ...string) (string, error) {
 	command := exec.Command("ctr", append([]string{"--address", n.containerd()}, arguments...)...)
+	command.SysProcAttr = endsWithThis()
 	output, err := command.CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("ctr: %w: %s", err, strings.TrimSpace(string(output)))

@@ -114,7 +114,7 @@ type Init struct {
 
 // Process is what to start.
 type Process struct {
-	// For its log and for signals. Empty: a passing command, whose output is the answer.
+	// By which it is asked about. Empty: a passing command, whose output is the answer.
 	Name      string
 	Arguments []string
 	// What the program is told that it is called, if not as its file.
@@ -133,12 +133,6 @@ type Process struct {
 type Outcome struct {
 	Status int
 	Output string
-}
-
-// Kill names a process and the signal to send it.
-type Kill struct {
-	Name   string
-	Signal syscall.Signal
 }
 
 type process struct {
@@ -207,17 +201,6 @@ func (i *Init) PID(name string, pid *int) error {
 	}
 	*pid = process.pid
 	return nil
-}
-
-// Signal sends a signal to a named process.
-func (i *Init) Signal(kill Kill, _ *struct{}) error {
-	i.mutex.Lock()
-	defer i.mutex.Unlock()
-	process, found := i.named[kill.Name]
-	if !found {
-		return fmt.Errorf("no process %q", kill.Name)
-	}
-	return syscall.Kill(process.pid, kill.Signal)
 }
 
 func (i *Init) start(what Process, output *os.File) (*process, error) {
