@@ -11,6 +11,7 @@ pub mod bounded;
 mod contract;
 pub mod memory;
 pub mod redis;
+mod sight;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -26,6 +27,8 @@ use crate::client::{ClientId, ClientInfo};
 use crate::payload::Payload;
 use crate::position::StreamPosition;
 use crate::publication::{Message, Publication};
+
+pub use sight::Sight;
 
 /// One process of the deployment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -167,6 +170,10 @@ pub struct PresenceCount {
 pub trait Receiver: Send + Sync + 'static {
     /// A publication on a channel to which the node is subscribed, in the order of the channel. Must not wait.
     fn publication(&self, channel: &ChannelKey, publication: &Publication);
+
+    /// Where the top of a stream is to which the node is subscribed, among its publications: what was published before has
+    /// been brought, or is missing. Must not wait.
+    fn top(&self, channel: &ChannelKey, top: StreamPosition);
 
     /// A message from another node, or from this one. Must not wait.
     fn control(&self, message: Bytes);

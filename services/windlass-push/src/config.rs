@@ -9,7 +9,7 @@ use windlass_serve::auth::Secret;
 use windlass_serve::config::Time;
 use windlass_task::Tenant;
 
-use crate::broker::memory;
+use crate::broker::{memory, redis};
 use crate::heartbeat::{Profile, Rhythm};
 use crate::intake;
 use crate::limits::Limits;
@@ -231,6 +231,8 @@ pub struct Settings {
     pub limits: Limits,
     /// The bounds of the broker in memory.
     pub memory: memory::Options,
+    /// The times of the broker in Redis.
+    pub redis: redis::Options,
 }
 
 impl Settings {
@@ -268,6 +270,7 @@ impl Settings {
             drain_grace: config.drain.grace.map_or(DRAIN_GRACE, |time| time.0),
             limits: config.limits,
             memory: memory::Options::default(),
+            redis: redis::Options::default(),
         };
         settings.check()?;
         Ok(settings)

@@ -36,6 +36,9 @@ pub(crate) struct Figures {
     pub(crate) unrecovered: u64,
     /// Closed connections, by close code.
     pub(crate) closed: BTreeMap<u16, Ended>,
+    /// How long ago a publication of this node's to itself came; absent within one process.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) probe_age_seconds: Option<f64>,
     /// Bytes that wait for clients.
     pub(crate) queue_bytes: usize,
     /// Those that wait for the one that is furthest behind.

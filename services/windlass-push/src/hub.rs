@@ -9,14 +9,16 @@ use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use bytes::Bytes;
 use slab::Slab;
 use windlass_task::Tenant;
 
 use crate::channel::{self, ChannelKey};
 use crate::figures::Busy;
 use crate::outbox::Outbox;
+use crate::position::StreamPosition;
 use crate::publication::Publication;
-use crate::queue::{Class, Delivery, Put, Slot};
+use crate::queue::{Class, Delivery, End, Put, Slot};
 use crate::variant::{Forms, Variant};
 
 /// How many shards there are: enough that two cores seldom meet in one, few enough to walk through.
@@ -182,6 +184,26 @@ impl Hub {
             }
         }
         fanout
+    }
+
+    /// Tells everybody who is subscribed to `channel` by the Centrifuge protocol where the stream's top is: who is not
+    /// there, once everything before this has come, has missed something.
+    pub fn check(&self, channel: &ChannelKey, top: StreamPosition) {
+        let Some(entry) = lock(self.shard(channel)).get(channel).cloned() else {
+            return;
+        };
+        for (_, subscriber) in &lock(&entry.subscribers).list {
+            match subscriber.variant {
+                Variant::Centrifuge(_) | Variant::Deltas(_) => {}
+                Variant::Plain | Variant::Events => continue,
+            }
+            subscriber.outbox.deliver(Delivery {
+                slot: subscriber.slot,
+                class: Class::Top(top),
+                end: End::Open,
+                frame: Bytes::new().into(),
+            });
+        }
     }
 
     /// Whether anybody here is subscribed to `channel`.

@@ -1,5 +1,5 @@
-//! The push service alone, with channels in its own memory. It sees the tasks that are in Redis; on embedded state they
-//! belong to the process that takes the uploads.
+//! The push service alone. With a Redis it sees the tasks there and shares its channels with others; otherwise they are in
+//! its own memory, and tasks on embedded state belong to the process that takes the uploads.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -8,8 +8,9 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use clap::Parser;
 use windlass_push::file::{self, File};
-use windlass_push::{Intake, Push, View};
+use windlass_push::{Intake, Push};
 use windlass_serve::{Flags, Program, program, telemetry};
+use windlass_task::store::Records;
 
 /// Pushes live: the Centrifuge protocol on /connection/*, tasks in Redis on /tasks, /events and /ws
 ///
@@ -62,9 +63,9 @@ async fn serve(arguments: Arguments) -> anyhow::Result<()> {
         store.register(program.registry());
     }
     let client = store.as_ref().map(|store| store.client().clone());
-    let view = store.map(|store| View::of(&store.into()));
+    let records = store.map(Records::from);
     let config = file.push.unwrap_or_default();
-    let push = Push::open(&config, &mut program, view)?;
+    let push = Push::open(&config, &mut program, records.as_ref())?;
     let intake = Intake::open(&config, &push, client.as_ref(), &mut program)?;
     let app = program.authenticated(windlass_push::router(Arc::clone(&push)));
     let app = app.merge(windlass_push::open_router(Arc::clone(&push)));

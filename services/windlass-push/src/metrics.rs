@@ -14,6 +14,7 @@ use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+use crate::broker::Sight;
 use crate::codes::Disconnect;
 use crate::connections::Connections;
 use crate::figures::{Ended, Figures};
@@ -139,7 +140,7 @@ struct CodeLabel {
 
 impl Metrics {
     /// Registers everything in `registry`; the queues of `connections` are looked at when they are asked for.
-    pub fn register(&self, registry: &mut Registry, connections: &Arc<Connections>) {
+    pub fn register(&self, registry: &mut Registry, connections: &Arc<Connections>, sight: &Arc<Sight>) {
         let registry = registry.sub_registry_with_prefix("push");
         let inner = &self.0;
         registry.register("connections", "Open push connections", inner.connections.clone());
@@ -191,6 +192,7 @@ impl Metrics {
         );
         inner.proxies.register(registry);
         registry.register_collector(Box::new(QueueBytes(Arc::downgrade(connections))));
+        registry.register_collector(Box::new(ProbeAge(Arc::downgrade(sight))));
     }
 
     pub(crate) fn connected(&self, transport: Transport) {
@@ -298,6 +300,22 @@ impl Collector for QueueBytes {
         let gauge = ConstGauge::new(i64::try_from(bytes).unwrap_or(i64::MAX));
         let encoder =
             encoder.encode_descriptor("queue_bytes", "Bytes that wait for clients", None, gauge.metric_type())?;
+        gauge.encode(encoder)
+    }
+}
+
+/// How long ago this node got what it published to itself.
+#[derive(Debug)]
+struct ProbeAge(Weak<Sight>);
+
+impl Collector for ProbeAge {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let Some(age) = self.0.upgrade().and_then(|sight| sight.age()) else {
+            return Ok(());
+        };
+        let gauge = ConstGauge::new(age.as_secs_f64());
+        let help = "How long ago a publication of this node's to itself came through Redis";
+        let encoder = encoder.encode_descriptor("probe_age_seconds", help, None, gauge.metric_type())?;
         gauge.encode(encoder)
     }
 }

@@ -5,12 +5,16 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use prometheus_client::registry::Registry;
+use windlass_serve::admin::Readiness;
 use windlass_serve::{Authenticator, Drain, Program, Shutdown};
+use windlass_task::RedisStore;
+use windlass_task::store::Records;
 
 use crate::api::{Answer, ChannelInfo, NodeInfo, Question, glob};
 use crate::broker::bounded::Bounded;
 use crate::broker::memory::Network;
-use crate::broker::{self, Broker, NodeId, Receiver};
+use crate::broker::redis::Redis;
+use crate::broker::{self, Broker, NodeId, Receiver, Sight};
 use crate::channel::ChannelKey;
 use crate::clients::Clients;
 use crate::config::{self, Config, Settings};
@@ -22,6 +26,7 @@ use crate::hub::Hub;
 use crate::interest::{Bringer, Interest};
 use crate::limits::{Closed, Gate, Ticket};
 use crate::metrics::Metrics;
+use crate::position::StreamPosition;
 use crate::publication::Publication;
 use crate::session::Failure;
 use crate::socket::Message;
@@ -36,6 +41,9 @@ const AGE_EVERY: Duration = Duration::from_secs(1);
 
 /// How often what is over its time is forgotten.
 const MAINTENANCE: Duration = Duration::from_secs(10);
+
+/// How often is looked whether deliveries come to this node: sooner than a load balancer asks.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// The push service of one process.
 #[derive(Debug)]
@@ -53,6 +61,19 @@ pub struct Push {
     gate: Arc<Gate>,
     metrics: Metrics,
     drain: Drain,
+    sight: Arc<Sight>,
+    /// Where a blind node says so, if anybody asks.
+    readiness: Option<Readiness>,
+}
+
+/// What the process gives to the service that is in it.
+#[derive(Default)]
+struct Around<'a> {
+    /// How it can be emptied.
+    drain: Drain,
+    readiness: Option<Readiness>,
+    /// The Redis that processes share.
+    shared: Option<&'a RedisStore>,
 }
 
 /// Where this node receives what its broker brings.
@@ -63,6 +84,7 @@ struct Inbox {
     clients: Arc<Clients>,
     connections: Arc<Connections>,
     metrics: Metrics,
+    sight: Arc<Sight>,
     node: NodeId,
     started: Instant,
 }
@@ -70,6 +92,10 @@ struct Inbox {
 impl Receiver for Inbox {
     fn publication(&self, channel: &ChannelKey, publication: &Publication) {
         self.metrics.fanned_out(self.hub.publish(channel, publication));
+    }
+
+    fn top(&self, channel: &ChannelKey, top: StreamPosition) {
+        self.hub.check(channel, top);
     }
 
     fn answer(&self, question: Bytes) -> Bytes {
@@ -148,6 +174,7 @@ impl Inbox {
             users: self.clients.all_users(),
             channels: self.hub.channels(),
             busiest: self.hub.busiest(BUSIEST),
+            probe_age_seconds: self.sight.age().map(|age| age.as_secs_f64()),
             queue_bytes: self.connections.queue_bytes(),
             longest_queue_bytes: self.connections.longest_queue_bytes(),
             ..Figures::default()
@@ -172,64 +199,80 @@ impl Push {
     /// A service whose channels live in this process. Without a `view` it knows no tasks.
     #[must_use]
     pub fn new(settings: Settings, authenticator: Authenticator, view: Option<View>) -> Arc<Self> {
-        Self::drained_by(Drain::default(), settings, authenticator, view)
+        Self::within(Around::default(), settings, authenticator, view)
     }
 
-    /// The same in a process that can be emptied.
-    fn drained_by(drain: Drain, settings: Settings, authenticator: Authenticator, view: Option<View>) -> Arc<Self> {
+    fn within(around: Around<'_>, settings: Settings, authenticator: Authenticator, view: Option<View>) -> Arc<Self> {
         let interest = Arc::new(Interest::default());
         let hub = Arc::new(Hub::new(Arc::clone(&interest) as Arc<_>));
         let metrics = Metrics::default();
         let sessions = Arc::new(Sessions::default());
         let clients = Arc::new(Clients::default());
         let connections = Arc::new(Connections::aging(settings.max_age));
-        let node = NodeId::random();
+        let (node, sight) = (NodeId::random(), Arc::new(Sight::default()));
         let inbox = Arc::new(Inbox {
             hub: Arc::clone(&hub),
             sessions: Arc::clone(&sessions),
             clients: Arc::clone(&clients),
             connections: Arc::clone(&connections),
             metrics: metrics.clone(),
+            sight: Arc::clone(&sight),
             node,
             started: Instant::now(),
         });
-        let broker = Network::new(settings.memory, Arc::new(Instant::now)).join(node, inbox);
+        let broker: Box<dyn Broker> = match around.shared {
+            None => Box::new(Bounded::new(
+                Network::new(settings.memory, Arc::new(Instant::now)).join(node, inbox),
+            )),
+            Some(store) => {
+                let broker = Redis::join(store, settings.redis, node, inbox, Arc::clone(&sight));
+                Box::new(Bounded::new(broker))
+            }
+        };
         Arc::new(Self {
             settings: Arc::new(settings),
             authenticator,
             view,
             hub,
             interest,
-            broker: Box::new(Bounded::new(broker)),
+            broker,
             connections,
             wheel: Wheel::new(),
             sessions,
             clients,
             gate: Arc::default(),
             metrics,
-            drain,
+            drain: around.drain,
+            sight,
+            readiness: around.readiness,
         })
     }
 
-    /// The service of a program: its authenticator decides whether channels are open, its registry shows the metrics.
+    /// The service of a program: its authenticator decides whether channels are open, its registry shows the metrics. It
+    /// sees the tasks of `records`, and where processes share those they share the channels too.
     ///
     /// # Errors
     /// Which field of the configuration makes no sense, and why.
-    pub fn open(config: &Config, program: &mut Program, view: Option<View>) -> Result<Arc<Self>, config::Error> {
+    pub fn open(config: &Config, program: &mut Program, records: Option<&Records>) -> Result<Arc<Self>, config::Error> {
         let authenticator = program.authenticator();
         let settings = Settings::validate(config, !authenticator.demands_token())?;
         if settings.drain_window + settings.drain_grace >= program.drain_deadline() {
             let reason = "with the grace it must be shorter than listener.drain.deadline, which cuts what is left";
             return Err(config::Error::new("drain.window", reason));
         }
-        let push = Self::drained_by(program.drain(), settings, authenticator, view);
+        let around = Around {
+            drain: program.drain(),
+            readiness: Some(program.readiness()),
+            shared: records.and_then(|records| records.shared.as_ref()),
+        };
+        let push = Self::within(around, settings, authenticator, records.map(View::of));
         push.register(program.registry());
         Ok(push)
     }
 
     /// Shows the service's metrics in `registry`.
     pub fn register(&self, registry: &mut Registry) {
-        self.metrics.register(registry, &self.connections);
+        self.metrics.register(registry, &self.connections, &self.sight);
     }
 
     /// Does what nobody asks for: brings tasks' values to their channels, lets connections' time pass, forgets what is over its
@@ -241,6 +284,7 @@ impl Push {
             self.bring_values(),
             self.interest.tidy(&self.hub, self.bringer()),
             self.maintain(),
+            self.watch_sight(),
             self.wheel.turn(),
             self.age(),
             self.drain(&shutdown),
@@ -265,6 +309,26 @@ impl Push {
         loop {
             ticks.tick().await;
             self.broker.maintain().await;
+        }
+    }
+
+    /// Says that this node is of no use while deliveries come to others and not to it.
+    async fn watch_sight(&self) {
+        let Some(readiness) = &self.readiness else { return };
+        let mut looks = tokio::time::interval(LOOK_EVERY);
+        let mut was_blind = false;
+        loop {
+            looks.tick().await;
+            let is_blind = self.sight.is_blind();
+            if is_blind && !was_blind {
+                readiness.set_fault(
+                    "deliveries",
+                    "what is published comes to other nodes and not to this one",
+                );
+            } else if was_blind && !is_blind {
+                readiness.clear_fault("deliveries");
+            }
+            was_blind = is_blind;
         }
     }
 

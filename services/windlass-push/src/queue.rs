@@ -39,6 +39,8 @@ pub enum Class {
     Latest(u64),
     /// Who came or went: of no position, and as a stream's otherwise.
     Notice,
+    /// Where the stream's top is, and nothing to write: whoever is not there by then has missed something.
+    Top(StreamPosition),
 }
 
 /// Whether a channel goes on after a publication.
@@ -173,7 +175,7 @@ impl Queue {
         }
         match delivery.class {
             Class::Latest(revision) => self.deliver_latest(delivery, revision),
-            Class::Stream(_) | Class::Notice => self.deliver_stream(delivery),
+            Class::Stream(_) | Class::Notice | Class::Top(_) => self.deliver_stream(delivery),
         }
     }
 
@@ -262,7 +264,7 @@ impl Queue {
         for item in self.items.iter().flatten() {
             if let Item::Delivery(Delivery {
                 slot,
-                class: Class::Stream(_) | Class::Notice,
+                class: Class::Stream(_) | Class::Notice | Class::Top(_),
                 ..
             }) = item
             {
@@ -306,7 +308,8 @@ fn cost(item: &Item) -> usize {
 fn is_stream_of(item: &Item, wanted: Slot) -> bool {
     matches!(
         item,
-        Item::Delivery(Delivery { slot, class: Class::Stream(_) | Class::Notice, .. }) if *slot == wanted
+        Item::Delivery(Delivery { slot, class: Class::Stream(_) | Class::Notice | Class::Top(_), .. })
+            if *slot == wanted
     )
 }
 

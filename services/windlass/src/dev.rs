@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use serde::Deserialize;
-use windlass_push::{Push, View};
+use windlass_push::Push;
 use windlass_serve::{Flags, Program, auth, config, listener, program, telemetry};
 use windlass_upload::embedded::{self, Embedded};
 
@@ -92,7 +92,7 @@ async fn serve(arguments: Arguments) -> Result<(), Error> {
         bucket: config.storage.as_ref(),
     };
     let Embedded { records, upload } = embedded::open(places, &config.upload, &mut program)?;
-    let push = Push::open(&config.push, &mut program, Some(View::of(&records)))?;
+    let push = Push::open(&config.push, &mut program, Some(&records))?;
     let uploads = windlass_upload::router(Arc::clone(&upload));
     let api = program.authenticated(uploads.merge(windlass_push::router(Arc::clone(&push))));
     let app = api

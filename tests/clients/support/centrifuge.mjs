@@ -3,14 +3,14 @@
 import { Centrifuge } from 'centrifuge';
 import WebSocket from 'ws';
 
-/** A connecting client, which ends with test `t`. `sockets` lists the WebSockets it has opened, for a test to cut. */
+/** A connecting client, which ends with test `t`. `sockets` lists the WebSockets it has opened, for a test to cut, each with when. */
 export function connect(t, server, options = {}) {
   const sockets = [];
   const client = new Centrifuge(`${server.webSocketOrigin}/connection/websocket`, {
     websocket: class extends WebSocket {
       constructor(...all) {
         super(...all);
-        sockets.push(this);
+        sockets.push(Object.assign(this, { begun: Date.now() }));
       }
     },
     minReconnectDelay: 50,

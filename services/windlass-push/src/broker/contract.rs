@@ -36,11 +36,16 @@ pub(super) trait World {
 pub(super) struct Noted {
     publications: Mutex<Vec<(ChannelKey, Publication)>>,
     messages: Mutex<Vec<Bytes>>,
+    tops: Mutex<Vec<(ChannelKey, StreamPosition)>>,
 }
 
 impl Receiver for Noted {
     fn publication(&self, channel: &ChannelKey, publication: &Publication) {
         lock(&self.publications).push((channel.clone(), publication.clone()));
+    }
+
+    fn top(&self, channel: &ChannelKey, top: StreamPosition) {
+        lock(&self.tops).push((channel.clone(), top));
     }
 
     fn answer(&self, question: Bytes) -> Bytes {
@@ -53,6 +58,10 @@ impl Receiver for Noted {
 }
 
 impl Noted {
+    pub(super) fn tops(&self) -> Vec<(ChannelKey, StreamPosition)> {
+        lock(&self.tops).clone()
+    }
+
     pub(super) fn all(&self) -> Vec<(ChannelKey, Publication)> {
         lock(&self.publications).clone()
     }

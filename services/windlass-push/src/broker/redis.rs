@@ -1,16 +1,20 @@
 //! The broker of many processes: channels in the Redis that also has the tasks.
 //!
-//! A publication is one script ([`scripts`]): position, history and delivery are one step, in one round trip of a
-//! connection that all callers share. What is published comes on a connection of its own ([`ear`]), only for channels
-//! with subscribers here, and in the order of its positions. A stream's epoch belongs to one generation of the data:
+//! A publication is one script (`scripts`): position, history and delivery are one step, in one round trip of a
+//! connection that all callers share. What is published comes on a connection of its own (`ear`), only for channels
+//! with subscribers here, and in the order of its positions; `positions` finds what was lost on the way, `probe` a
+//! connection that loses everything. A stream's epoch belongs to one generation of the data:
 //! after anything that Redis may have forgotten something by, the stream begins anew and its clients are told so.
 
 mod ear;
 mod flights;
 mod keys;
+mod line;
 mod nodes;
 mod patience;
+mod positions;
 mod presence;
+mod probe;
 mod scripts;
 mod streams;
 mod survey;
@@ -22,17 +26,18 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use tokio::task::JoinHandle;
-use windlass_redis::{Client, Subscriptions};
+use tokio::task::JoinSet;
+use windlass_redis::Client;
 use windlass_task::{RedisStore, Tenant};
 
 use self::ear::Ear;
+use self::line::Line;
 use self::nodes::Nodes;
-use self::patience::Patience;
+use self::positions::Positions;
 use self::presence::Presence;
 use self::streams::{Streams, unreachable};
 use self::survey::Survey;
-use super::{Announcement, Broker, Error, History, NodeId, Outgoing, PresenceCount, Range, Receiver, Retention};
+use super::{Announcement, Broker, Error, History, NodeId, Outgoing, PresenceCount, Range, Receiver, Retention, Sight};
 use crate::channel::ChannelKey;
 use crate::client::{ClientId, ClientInfo};
 use crate::position::StreamPosition;
@@ -59,49 +64,63 @@ impl Default for Options {
 /// One node of those that share a Redis.
 pub struct Redis {
     node: Arc<Node>,
-    working: JoinHandle<()>,
+    working: JoinSet<()>,
 }
 
 struct Node {
     client: Client,
     receiver: Arc<dyn Receiver>,
     ear: Arc<Ear>,
-    subscriptions: Subscriptions,
+    line: Line,
     streams: Arc<Streams>,
     nodes: Nodes,
     presence: Presence,
     survey: Arc<Survey>,
+    sight: Arc<Sight>,
 }
 
 impl Redis {
-    /// Joins the nodes that share the Redis of `store`, as `node`. It need not be there yet.
+    /// Joins the nodes that share the Redis of `store`, as `node`, which shows in `sight` whether it gets what is
+    /// published. Redis need not be there yet.
     #[must_use]
-    pub fn join(store: &RedisStore, options: Options, node: NodeId, receiver: Arc<dyn Receiver>) -> Self {
+    pub fn join(
+        store: &RedisStore,
+        options: Options,
+        node: NodeId,
+        receiver: Arc<dyn Receiver>,
+        sight: Arc<Sight>,
+    ) -> Self {
         let client = store.client().clone();
         let survey = Arc::new(Survey::new(client.clone()));
-        let ear = Arc::new(Ear::new(node, Arc::clone(&receiver), Arc::clone(&survey)));
-        let subscriptions = client.subscriptions(Arc::clone(&ear) as Arc<_>);
-        subscriptions.want_all([keys::node(node), keys::EVERYBODY.to_owned()]);
+        let ear = Ear::new(node, Arc::clone(&receiver), Arc::clone(&survey), Arc::clone(&sight));
+        let ear = Arc::new(ear);
+        let positions = Positions {
+            client: client.clone(),
+            ear: Arc::clone(&ear),
+            position_ttl: options.position_ttl,
+        };
         let node = Arc::new(Node {
             receiver,
+            line: Line::start(client.clone(), Arc::clone(&ear)),
             ear,
-            subscriptions,
             streams: Streams::new(client.clone(), options.position_ttl),
-            nodes: Nodes::new(client.clone(), node, options.lease),
+            nodes: Nodes::new(client.clone(), node, options.lease, Arc::clone(&sight)),
             presence: Presence::new(client.clone()),
             survey,
+            sight,
             client,
         });
-        Self {
-            working: tokio::spawn(Arc::clone(&node).keep_lease()),
-            node,
-        }
+        let mut working = JoinSet::new();
+        working.spawn(Arc::clone(&node).keep_lease());
+        working.spawn(Arc::clone(&node).probe());
+        working.spawn(positions.keep());
+        Self { node, working }
     }
 }
 
 impl Drop for Redis {
     fn drop(&mut self) {
-        self.working.abort();
+        self.working.abort_all();
     }
 }
 
@@ -118,6 +137,10 @@ impl Node {
             }
         }
     }
+
+    async fn probe(self: Arc<Self>) {
+        probe::keep(self.client.clone(), &self.nodes, &self.line, &self.sight).await;
+    }
 }
 
 #[async_trait]
@@ -132,20 +155,11 @@ impl Broker for Redis {
     }
 
     async fn subscribe(&self, channel: &ChannelKey) -> Result<(), Error> {
-        let node = &self.node;
-        let name = node.ear.listen(channel);
-        node.subscriptions.want(&name);
-        let mut patience = Patience::new();
-        while let Err(error) = node.subscriptions.stand_for(&name).await {
-            if !patience.wait().await {
-                return Err(unreachable(&error));
-            }
-        }
-        Ok(())
+        self.node.line.want(channel).await
     }
 
     async fn unsubscribe(&self, channel: &ChannelKey) -> Result<(), Error> {
-        self.node.subscriptions.leave(&self.node.ear.forget(channel));
+        self.node.line.leave(channel);
         Ok(())
     }
 
@@ -158,6 +172,8 @@ impl Broker for Redis {
     }
 
     async fn history(&self, channel: &ChannelKey, range: Range) -> Result<History, Error> {
+        // Whoever asks begins where this says the top is, and is to be told when it misses something from there on.
+        self.node.ear.position(channel);
         self.node.streams.history(channel, range).await
     }
 

@@ -172,7 +172,8 @@ impl Reader {
                 }
             }
             Item::Delivery(Delivery {
-                class: Class::Notice, ..
+                class: Class::Notice | Class::Top(_),
+                ..
             }) => {}
             Item::Delivery(Delivery {
                 slot,

@@ -55,6 +55,8 @@ pub struct Records {
     pub peers: Arc<dyn Peers>,
     /// What has to be recorded again after something was forgotten.
     pub rebuild: Arc<dyn Rebuild>,
+    /// The Redis that has all this, where processes share one: for what else they share.
+    pub shared: Option<RedisStore>,
 }
 
 impl From<EmbeddedStore> for Records {
@@ -64,6 +66,7 @@ impl From<EmbeddedStore> for Records {
             quotas: Arc::new(LocalQuotas::default()),
             jobs: Arc::new(LocalJobs::default()),
             peers: Arc::new(Alone),
+            redis: None,
         };
         Self::of(store, beside, feed)
     }
@@ -77,6 +80,7 @@ impl From<RedisStore> for Records {
             quotas: shared.clone(),
             jobs: shared.clone(),
             peers: shared,
+            redis: Some(store.clone()),
         };
         Self::of(store, beside, feed)
     }
@@ -87,6 +91,7 @@ struct Beside {
     quotas: Arc<dyn Quotas>,
     jobs: Arc<dyn Jobs>,
     peers: Arc<dyn Peers>,
+    redis: Option<RedisStore>,
 }
 
 impl Records {
@@ -107,6 +112,7 @@ impl Records {
             follow: shared.clone(),
             peers: beside.peers,
             rebuild: shared,
+            shared: beside.redis,
         }
     }
 }

@@ -35,13 +35,16 @@ pub(super) fn publications(channel: &ChannelKey) -> String {
     format!("push:channel:{{{}}}:{}", partition(channel), channel.as_str())
 }
 
-/// Hash: the connections in a channel, each with its holder and what others see of it.
+/// Hash: the connections in a channel, each with its node and what others see of it.
 pub(super) fn presence(channel: &ChannelKey) -> String {
     format!("push:presence:{{{}}}:{}", partition(channel), channel.as_str())
 }
 
-/// Sorted set: the holders, by when their leases end.
+/// Sorted set: the nodes, by when their leases end.
 pub(super) const LIVE: &str = "push:{nodes}:live";
+
+/// Sorted set: the nodes that see their probes, by when that is too long ago to say anything.
+pub(super) const SEEING: &str = "push:{nodes}:seeing";
 
 /// Channel: what all nodes are asked.
 pub(super) const EVERYBODY: &str = "push:{nodes}:questions";

@@ -1,13 +1,14 @@
 //! Which nodes there are: each has a lease by the clock of Redis. What a node holds counts for as long as that.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use windlass_redis::Client;
 
 use super::streams::{millis, read, unreachable};
 use super::{keys, scripts};
-use crate::broker::{Error, NodeId};
+use crate::broker::{Error, NodeId, Sight};
 
 /// This node among the others.
 #[derive(Debug)]
@@ -15,6 +16,7 @@ pub(super) struct Nodes {
     client: Client,
     node: NodeId,
     lease: Duration,
+    sight: Arc<Sight>,
 }
 
 /// The nodes whose leases have not ended, and this one.
@@ -32,8 +34,13 @@ impl Living {
 }
 
 impl Nodes {
-    pub(super) fn new(client: Client, node: NodeId, lease: Duration) -> Self {
-        Self { client, node, lease }
+    pub(super) fn new(client: Client, node: NodeId, lease: Duration, sight: Arc<Sight>) -> Self {
+        Self {
+            client,
+            node,
+            lease,
+            sight,
+        }
     }
 
     pub(super) fn node(&self) -> NodeId {
@@ -45,13 +52,27 @@ impl Nodes {
         self.lease / 3
     }
 
-    /// Takes or keeps the lease.
-    pub(super) async fn renew(&self) -> Result<Living, Error> {
+    /// Takes or keeps the lease, and says whether this node sees its probes.
+    pub(super) async fn renew(&self) -> Result<(), Error> {
+        self.lease().await.map(drop)
+    }
+
+    /// Whether any other node sees its probes.
+    pub(super) async fn others_see(&self) -> bool {
+        let own = self.node.to_string();
+        let seeing = self.lease().await.map(|(_, seeing)| seeing).unwrap_or_default();
+        seeing.iter().any(|node| *node != own)
+    }
+
+    /// The nodes that live, and those that see.
+    async fn lease(&self) -> Result<(Vec<String>, Vec<String>), Error> {
+        let sees = self.sight.age().is_some_and(|age| age < self.lease);
         let call = scripts::LEASE
-            .call(&[keys::LIVE])
+            .call(&[keys::LIVE, keys::SEEING])
             .arg(self.node.to_string())
-            .arg(millis(self.lease));
-        self.understand(self.client.run(&call).await)
+            .arg(millis(self.lease))
+            .arg(u8::from(sees));
+        read(self.client.run(&call).await.map_err(|error| unreachable(&error))?)
     }
 
     /// Who lives.

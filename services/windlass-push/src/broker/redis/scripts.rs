@@ -97,21 +97,41 @@ return {at(top), redis.call(ARGV[3], KEYS[3], ARGV[4], ARGV[5], 'COUNT', ARGV[6]
     ))
 });
 
-/// Takes or keeps a holder's lease. Answers who else has one.
+/// Tells all subscribers of a channel, among its publications, where its top is.
 ///
-/// KEYS live; ARGV holder, lease in milliseconds.
+/// KEYS generation, stream, history; ARGV a fresh epoch, the position's lifetime, the command that publishes, the channel.
+pub(super) static TELL_TOP: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(concat!(
+        open!(),
+        "
+redis.call(ARGV[3], ARGV[4], 't' .. at(top))
+return 1
+"
+    ))
+});
+
+/// Takes or keeps a node's lease, and notes whether it sees its probes. Answers the nodes that have one, and those that see.
+///
+/// KEYS live, seeing; ARGV node, lease in milliseconds, 1 when it sees.
 pub(super) static LEASE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         "
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-redis.call('ZADD', KEYS[1], string.format('%.0f', now + ARGV[2]), ARGV[1])
-return redis.call('ZRANGE', KEYS[1], string.format('%.0f', now), '+inf', 'BYSCORE')
+local ends = string.format('%.0f', now + ARGV[2])
+now = string.format('%.0f', now)
+redis.call('ZADD', KEYS[1], ends, ARGV[1])
+if ARGV[3] == '1' then redis.call('ZADD', KEYS[2], ends, ARGV[1]) end
+redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', '(' .. now)
+return {
+    redis.call('ZRANGE', KEYS[1], now, '+inf', 'BYSCORE'),
+    redis.call('ZRANGE', KEYS[2], now, '+inf', 'BYSCORE'),
+}
 ",
     )
 });
 
-/// Answers the holders whose leases have not ended.
+/// Answers the nodes whose leases have not ended.
 ///
 /// KEYS live.
 pub(super) static LIVING: LazyLock<Script> = LazyLock::new(|| {

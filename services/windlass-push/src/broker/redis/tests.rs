@@ -32,7 +32,7 @@ impl contract::World for World {
 
     fn join(&self, node: NodeId, receiver: Arc<dyn Receiver>) -> Redis {
         let store = RedisStore::open(&Settings::of(self.0.url())).unwrap();
-        Redis::join(&store, OPTIONS, node, receiver)
+        Redis::join(&store, OPTIONS, node, receiver, Arc::default())
     }
 }
 
@@ -48,7 +48,13 @@ impl contract::World for Clustered {
     type Node = Redis;
 
     fn join(&self, node: NodeId, receiver: Arc<dyn Receiver>) -> Redis {
-        Redis::join(&RedisStore::open(&self.0).unwrap(), OPTIONS, node, receiver)
+        Redis::join(
+            &RedisStore::open(&self.0).unwrap(),
+            OPTIONS,
+            node,
+            receiver,
+            Arc::default(),
+        )
     }
 }
 
@@ -77,7 +83,13 @@ async fn a_position_is_forgotten_when_nobody_has_used_it_for_long() {
         position_ttl: Duration::from_millis(200),
         ..OPTIONS
     };
-    let node = Redis::join(&store, options, NodeId::random(), Arc::new(Noted::default()));
+    let node = Redis::join(
+        &store,
+        options,
+        NodeId::random(),
+        Arc::new(Noted::default()),
+        Arc::default(),
+    );
     let retention = Retention {
         size: 1,
         ttl: Duration::from_millis(100),
@@ -103,7 +115,13 @@ async fn a_publication_whose_reply_was_lost_is_made_once() {
     let server = Server::start().await;
     let proxy = Proxy::to(server.address()).await;
     let store = RedisStore::open(&Settings::of(proxy.url())).unwrap();
-    let node = Redis::join(&store, OPTIONS, NodeId::random(), Arc::new(Noted::default()));
+    let node = Redis::join(
+        &store,
+        OPTIONS,
+        NodeId::random(),
+        Arc::new(Noted::default()),
+        Arc::default(),
+    );
     publish(&node, "a", 1).await;
     proxy.lose_replies();
     let made = async {
@@ -149,4 +167,47 @@ async fn a_redis_that_came_back_empty_has_other_epochs_and_is_told_again_who_is_
         node.presence(&channel("a")).await == Ok(vec![ada.clone()])
     })
     .await;
+}
+
+#[tokio::test]
+async fn what_was_missed_while_the_subscriptions_were_away_is_found_at_once() {
+    let server = Server::start().await;
+    let proxy = Proxy::to(server.address()).await;
+    let store = |url: String| RedisStore::open(&Settings::of(url)).unwrap();
+    let noted = Arc::new(Noted::default());
+    let receiver = Arc::clone(&noted) as Arc<_>;
+    let node = Redis::join(&store(proxy.url()), OPTIONS, NodeId::random(), receiver, Arc::default());
+    let other = Redis::join(
+        &store(server.url()),
+        OPTIONS,
+        NodeId::random(),
+        Arc::new(Noted::default()),
+        Arc::default(),
+    );
+    for name in ["missed", "quiet"] {
+        node.subscribe(&channel(name)).await.unwrap();
+        node.history(&channel(name), all()).await.unwrap();
+        publish(&other, name, 1).await;
+    }
+    noted.brought(2).await;
+    // So that it is known whether deliveries stand again.
+    let told = noted.tops().len();
+    proxy.cut();
+    let two = publish(&other, "missed", 2).await;
+    proxy.pass();
+    eventually("the top", async || noted.tops().len() > told).await;
+    assert_eq!(noted.tops()[told..], [(channel("missed"), two)]);
+    publish(&other, "quiet", 2).await;
+    noted.brought(3).await;
+}
+
+#[tokio::test]
+async fn a_probe_comes_back() {
+    let server = Server::start().await;
+    let store = RedisStore::open(&Settings::of(server.url())).unwrap();
+    let sight = Arc::new(Sight::default());
+    let receiver = Arc::new(Noted::default());
+    let _node = Redis::join(&store, OPTIONS, NodeId::random(), receiver, Arc::clone(&sight));
+    eventually("a probe", async || sight.age().is_some()).await;
+    assert!(!sight.is_blind());
 }

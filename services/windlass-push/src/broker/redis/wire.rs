@@ -26,6 +26,7 @@ const MESSAGE: u8 = b'm';
 const UNPOSITIONED: u8 = b'u';
 const JOINED: u8 = b'j';
 const LEFT: u8 = b'l';
+const TOP: u8 = b't';
 
 /// The body of what is to be published.
 pub(super) fn body(outgoing: &Outgoing) -> Vec<u8> {
@@ -58,10 +59,29 @@ fn told(kind: u8, info: &ClientInfo) -> Vec<u8> {
     bytes
 }
 
+/// What a message on a channel says.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one at a time is on the stack; a box would be an allocation a delivery"
+)]
+#[derive(Debug, PartialEq)]
+pub(super) enum Said {
+    /// Something that the channel carries.
+    Publication(Publication),
+    /// Where the stream's top is.
+    Top(StreamPosition),
+}
+
 /// What a message on a channel says; `None` when it is not understood.
-pub(super) fn read(message: &[u8]) -> Option<Publication> {
-    let (kind, rest) = message.split_first()?;
-    match *kind {
+pub(super) fn read(message: &[u8]) -> Option<Said> {
+    match message.split_first()? {
+        (&TOP, rest) => read_position(rest).map(Said::Top),
+        (kind, rest) => read_publication(*kind, rest).map(Said::Publication),
+    }
+}
+
+fn read_publication(kind: u8, rest: &[u8]) -> Option<Publication> {
+    match kind {
         MESSAGE => read_message(rest),
         UNPOSITIONED => Some(Publication::Message {
             message: read_body(rest, None)?,
@@ -257,7 +277,7 @@ mod tests {
         let mut message = format!("m12 34 {} ", before.len()).into_bytes();
         message.extend(before);
         message.extend(body);
-        let Some(Publication::Message { message, before }) = read(&message) else {
+        let Some(Said::Publication(Publication::Message { message, before })) = read(&message) else {
             panic!("not understood");
         };
         let expected = Message {
@@ -277,8 +297,9 @@ mod tests {
     #[test]
     fn who_comes_and_goes_reads_back() {
         let info = outgoing().info.unwrap();
-        assert_eq!(read(&joined(&info)), Some(Publication::Joined(info.clone())));
-        assert_eq!(read(&left(&info)), Some(Publication::Left(info)));
+        let said = |publication| Some(Said::Publication(publication));
+        assert_eq!(read(&joined(&info)), said(Publication::Joined(info.clone())));
+        assert_eq!(read(&left(&info)), said(Publication::Left(info)));
     }
 
     #[test]

@@ -80,6 +80,10 @@ fn judge(progress: &mut Progress, class: Class) -> Verdict {
             *has = next;
             Verdict::Forward
         }
+        // Somebody who has subscribed since then may be further.
+        (Progress::Stream(has), Class::Top(top)) if top.epoch == has.epoch && top.offset <= has.offset => Verdict::Skip,
+        (Progress::Stream(_), Class::Top(_)) => Verdict::Gap,
+        (_, Class::Top(_)) => Verdict::Skip,
         // Who comes and goes has no position.
         (_, Class::Notice) => Verdict::Forward,
         // A channel without positions, or one that lost them when its options changed: nothing can be checked.

@@ -88,7 +88,7 @@ impl Deltas {
                 *self = Self::Whole;
                 return frame.into_whole();
             }
-            Class::Stream(_) | Class::Latest(_) | Class::Notice => {}
+            Class::Stream(_) | Class::Latest(_) | Class::Notice | Class::Top(_) => {}
         }
         match before {
             Self::On => frame.into_next(),

@@ -188,6 +188,34 @@ fn a_gap_or_another_life_ends_the_subscription_so_that_the_client_recovers() {
 }
 
 #[test]
+fn who_is_not_where_the_top_is_has_missed_something() {
+    let ended = r#"{"push":{"channel":"a","unsubscribe":{"code":2500,"reason":"insufficient state"}}}"#;
+    let top = |slot, offset, epoch| Delivery {
+        class: Class::Top(StreamPosition { offset, epoch }),
+        ..delivery(slot, offset)
+    };
+    for (offset, epoch, is_told) in [
+        (5, EPOCH, false),
+        // It has subscribed since.
+        (4, EPOCH, false),
+        (6, EPOCH, true),
+        (5, StreamEpoch(8), true),
+        (0, StreamEpoch(8), true),
+    ] {
+        let mut bench = Bench::connected();
+        let slot = bench.subscribe("a", 5);
+        bench.engine.deliver(top(slot, offset, epoch));
+        let expected = if is_told { vec!["effect", ended] } else { Vec::new() };
+        assert_eq!(bench.heard(), expected, "{offset} {epoch}");
+    }
+    let mut bench = Bench::connected();
+    let slot = bench.subscribe("a", 5);
+    bench.engine.deliver(delivery(slot, 6));
+    bench.engine.deliver(top(slot, 6, EPOCH));
+    assert_eq!(bench.heard(), ["frame 6"], "what came before counts");
+}
+
+#[test]
 fn what_did_not_fit_before_the_reply_ends_the_subscription_after_it() {
     let mut bench = Bench::connected_as(Rights::ALL, None, |settings| settings.queue_bytes_max = 1);
     bench.say(r#"{"id":2,"subscribe":{"channel":"a"}}"#);

@@ -1,0 +1,40 @@
+// The fleet of push-fleet.mjs on one Redis behind toxiproxy: its processes share their channels.
+
+import { request } from './http.mjs';
+import { startPushFleet } from './push-fleet.mjs';
+import { Redis } from './redis.mjs';
+import { startProxies } from './toxiproxy.mjs';
+
+/** Starts such a fleet for test `t`. */
+export async function startSharedPushFleet(t) {
+  const redis = await Redis.start(t);
+  const lines = await startProxies(t, { redis: redis.address });
+  const fleet = await startPushFleet(t, configuration(lines));
+  return { ...fleet, redis, lines };
+}
+
+/** Calls the API of a server or fleet; throws what is no result. */
+export async function call({ origin }, method, params = {}) {
+  const headers = { 'Content-Type': 'application/json' };
+  const answer = await request('POST', `${origin}/api/${method}`, { headers, body: JSON.stringify(params) });
+  const { error, result } = answer.json();
+  if (!result) throw new Error(`${method}: ${answer.status} ${JSON.stringify(error ?? answer.text)}`);
+  return result;
+}
+
+function configuration(lines) {
+  return [
+    'store:',
+    '  redis:',
+    `    url: redis://${lines.redis.address}`,
+    'push:',
+    '  drain: { window: 2s, grace: 1s }',
+    '  channels:',
+    '    allow_subscribe_for_client: true',
+    '    history_size: 1000',
+    '    history_ttl: 10m',
+    '    force_recovery: true',
+    '    presence: true',
+    '',
+  ].join('\n');
+}
