@@ -30,7 +30,7 @@ pub fn run(work: &Work, language: Language, address: SocketAddr) -> anyhow::Resu
         let threads: Vec<_> = (0..work.at_once)
             .map(|_| {
                 scope.spawn(|| {
-                    let mut connection = Connection::open(address, &bytes)?;
+                    let mut connection = Connection::open(address, &bytes, None)?;
                     while next.fetch_add(1, Ordering::Relaxed) < work.uploads {
                         match language {
                             Language::Tus => connection.upload(work)?,
@@ -47,29 +47,43 @@ pub fn run(work: &Work, language: Language, address: SocketAddr) -> anyhow::Resu
     })
 }
 
-struct Connection<'a> {
+/// A connection of one client.
+#[derive(Debug)]
+pub struct Connection<'a> {
     stream: TcpStream,
     bytes: &'a [u8],
+    /// A header line with a token, or nothing.
+    authorization: String,
     /// What was read and belongs to no answer yet.
     read: Vec<u8>,
 }
 
 impl<'a> Connection<'a> {
-    fn open(address: SocketAddr, bytes: &'a [u8]) -> anyhow::Result<Self> {
+    /// Connects; what is sent are `bytes` again and again, in the name of who has the token.
+    ///
+    /// # Errors
+    /// When nobody listens.
+    pub fn open(address: SocketAddr, bytes: &'a [u8], token: Option<&str>) -> anyhow::Result<Self> {
         let stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
+        let authorization = token.map(|token| format!("Authorization: Bearer {token}\r\n"));
         Ok(Self {
             stream,
             bytes,
+            authorization: authorization.unwrap_or_default(),
             read: Vec::new(),
         })
     }
 
-    fn upload(&mut self, work: &Work) -> anyhow::Result<()> {
+    /// Makes one upload.
+    ///
+    /// # Errors
+    /// The first exchange that did not go as it must.
+    pub fn upload(&mut self, work: &Work) -> anyhow::Result<()> {
         let head = format!(
             "POST /files HTTP/1.1\r\nHost: 127.0.0.1\r\nTus-Resumable: 1.0.0\r\nContent-Length: 0\r\n\
-             Upload-Length: {}\r\nUpload-Metadata: filename YmVuY2g=\r\n\r\n",
-            work.size
+             {}Upload-Length: {}\r\nUpload-Metadata: filename YmVuY2g=\r\n\r\n",
+            self.authorization, work.size
         );
         self.stream.write_all(head.as_bytes())?;
         let answer = self.answer(201)?;
@@ -78,8 +92,9 @@ impl<'a> Connection<'a> {
         while offset < work.size {
             let length = work.patch.min(work.size - offset);
             let head = format!(
-                "PATCH {location} HTTP/1.1\r\nHost: 127.0.0.1\r\nTus-Resumable: 1.0.0\r\n\
-                 Content-Type: application/offset+octet-stream\r\nUpload-Offset: {offset}\r\nContent-Length: {length}\r\n\r\n"
+                "PATCH {location} HTTP/1.1\r\nHost: 127.0.0.1\r\nTus-Resumable: 1.0.0\r\n{}\
+                 Content-Type: application/offset+octet-stream\r\nUpload-Offset: {offset}\r\nContent-Length: {length}\r\n\r\n",
+                self.authorization
             );
             self.send(head.into_bytes(), length)?;
             offset += length;

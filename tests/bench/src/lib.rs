@@ -9,6 +9,7 @@
 
 pub mod client;
 pub mod floor;
+pub mod neighbours;
 pub mod process;
 pub mod push;
 pub mod table;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use bench::{floor, push, table, work};
+use bench::{floor, neighbours, push, table, work};
 use clap::{Parser, Subcommand};
 
 /// Measures a service's CPU time and memory beside a floor: for uploads a bare loop that reads sockets and writes files,
@@ -42,6 +42,8 @@ struct Arguments {
 enum Command {
     /// Measure the push service instead of uploads
     Push,
+    /// Measure how a tenant that floods the upload service slows another one
+    Neighbours,
     /// Be the floor of the push service: serve on a free port until killed
     #[command(hide = true)]
     PushFloor,
@@ -68,6 +70,7 @@ fn main() -> ExitCode {
         Some(Command::Floor { dir }) => floor::serve(dir),
         Some(Command::PushFloor) => push::floor::serve(),
         Some(Command::Push) => push::table::run(&settings, &push_works),
+        Some(Command::Neighbours) => neighbours::run(&settings),
         None => table::run(&settings),
     };
     match done {

@@ -27,9 +27,37 @@ impl Process {
     /// # Errors
     /// When it does not start.
     pub fn service(binary: &Path, dir: &Path, survive_power_cut: bool) -> anyhow::Result<Self> {
+        Self::configured(
+            binary,
+            folder(dir)?,
+            &format!("upload: {{ survivePowerCut: {survive_power_cut} }}\n"),
+        )
+    }
+
+    /// Starts the service with two tenants that may log in with a token signed with `secret`, the first with a rate.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn with_tenants(
+        binary: &Path,
+        dir: &Path,
+        secret: &str,
+        limited: &str,
+        bytes_per_second: u64,
+    ) -> anyhow::Result<Self> {
         let folder = folder(dir)?;
+        let file = folder.path().join("secret");
+        std::fs::write(&file, secret)?;
+        let config = format!(
+            "auth: {{ hs256SecretFile: {} }}\nupload:\n  tenants:\n    named: {{ {limited}: {{ bytesPerSecond: {bytes_per_second} }} }}\n",
+            file.display()
+        );
+        Self::configured(binary, folder, &config)
+    }
+
+    fn configured(binary: &Path, folder: TempDir, text: &str) -> anyhow::Result<Self> {
         let config = folder.path().join("windlass.yaml");
-        std::fs::write(&config, format!("upload: {{ survivePowerCut: {survive_power_cut} }}\n"))?;
+        std::fs::write(&config, text)?;
         let mut command = Command::new(binary);
         if binary.file_stem().is_some_and(|name| name == "windlass") {
             command.arg("dev");
