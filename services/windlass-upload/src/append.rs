@@ -313,7 +313,10 @@ impl Session {
         let mut asked = pin!(self.hold.asked());
         let mut draining = pin!(upload.parts.shutdown.draining());
         let mut receiving = Receiving::new(&upload, self.record.received);
-        let pace = upload.tenants.pace(&self.record.key.tenant);
+        let tenant = &self.record.key.tenant;
+        let pace = upload.tenants.pace(tenant);
+        let budget = upload.storage().budget();
+        let purse = budget.map(|budget| budget.purse(tenant, upload.tenants.bytes_in_flight(tenant)));
         // Bytes that were taken and not paid for: nothing more is read until they are.
         let mut owed = 0;
         // Bytes that wait for room in the budget, and when what the writer holds must make some.
@@ -354,12 +357,12 @@ impl Session {
                     Some(bytes) => {
                         self.hold.moved();
                         owed = if pace.is_some() { bytes.len() as u64 } else { 0 };
-                        match upload.storage().budget() {
+                        match &purse {
                             None => self.push(bytes, saving).await?,
-                            Some(budget) => match budget.try_charge(bytes) {
+                            Some(purse) => match purse.try_charge(bytes) {
                                 Ok(bytes) => self.push(bytes, saving).await?,
                                 Err(bytes) => {
-                                    charging = Some(Box::pin(budget.clone().charge(bytes)));
+                                    charging = Some(Box::pin(purse.clone().charge(bytes)));
                                     relief = Some(Instant::now() + RELIEF_AFTER);
                                 }
                             },

@@ -55,6 +55,11 @@ impl Tenants {
         self.settings.of(tenant).max_size_bytes
     }
 
+    /// How many bytes of a tenant this process may have in memory.
+    pub(crate) fn bytes_in_flight(&self, tenant: &Tenant) -> Option<u64> {
+        self.settings.of(tenant).bytes_in_flight.map(std::num::NonZeroU64::get)
+    }
+
     /// Counts a new upload.
     ///
     /// # Errors

@@ -33,7 +33,7 @@ pub fn run(work: &Work, language: Language, address: SocketAddr) -> anyhow::Resu
                     let mut connection = Connection::open(address, &bytes, None)?;
                     while next.fetch_add(1, Ordering::Relaxed) < work.uploads {
                         match language {
-                            Language::Tus => connection.upload(work)?,
+                            Language::Tus => connection.upload(work).map(drop)?,
                             Language::Floor => connection.upload_to_floor(work)?,
                         }
                     }
@@ -75,11 +75,11 @@ impl<'a> Connection<'a> {
         })
     }
 
-    /// Makes one upload.
+    /// Makes one upload; answers its path.
     ///
     /// # Errors
     /// The first exchange that did not go as it must.
-    pub fn upload(&mut self, work: &Work) -> anyhow::Result<()> {
+    pub fn upload(&mut self, work: &Work) -> anyhow::Result<String> {
         let head = format!(
             "POST /files HTTP/1.1\r\nHost: 127.0.0.1\r\nTus-Resumable: 1.0.0\r\nContent-Length: 0\r\n\
              {}Upload-Length: {}\r\nUpload-Metadata: filename YmVuY2g=\r\n\r\n",
@@ -102,7 +102,56 @@ impl<'a> Connection<'a> {
             let reached = field(&answer, "upload-offset").and_then(|text| text.parse().ok());
             ensure!(reached == Some(offset), "sent {offset}, the server has {reached:?}");
         }
+        Ok(location)
+    }
+
+    /// Reads a whole file, `size` bytes, a piece at a time.
+    ///
+    /// # Errors
+    /// When the server does not give it.
+    pub fn download(&mut self, path: &str, size: u64, mut sink: impl FnMut(&[u8])) -> anyhow::Result<()> {
+        let head = format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{}\r\n", self.authorization);
+        self.stream.write_all(head.as_bytes())?;
+        let answer = self.answer(200)?;
+        ensure!(field(&answer, "content-length") == Some(&*size.to_string()), "{answer}");
+        let mut left = usize::try_from(size)?;
+        let begun = self.read.split_off(0);
+        sink(&begun);
+        left = left.checked_sub(begun.len()).context("more than was promised")?;
+        let mut piece = vec![0; 256 * 1024];
+        while left > 0 {
+            let wanted = left.min(piece.len());
+            let count = self.stream.read(piece.get_mut(..wanted).context("a piece fits")?)?;
+            ensure!(count > 0, "the server closed the connection");
+            sink(piece.get(..count).unwrap_or_default());
+            left -= count;
+        }
         Ok(())
+    }
+
+    /// Removes an upload.
+    ///
+    /// # Errors
+    /// When the server does not.
+    pub fn remove(&mut self, path: &str) -> anyhow::Result<()> {
+        let head = format!(
+            "DELETE {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nTus-Resumable: 1.0.0\r\n{}\r\n",
+            self.authorization
+        );
+        self.stream.write_all(head.as_bytes())?;
+        self.answer(204).map(drop)
+    }
+
+    /// The server's figures, and the end of the connection.
+    ///
+    /// # Errors
+    /// When the server does not tell them.
+    pub fn metrics(mut self) -> anyhow::Result<String> {
+        self.stream
+            .write_all(b"GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")?;
+        let mut text = Vec::new();
+        self.stream.read_to_end(&mut text)?;
+        Ok(String::from_utf8(text)?)
     }
 
     fn upload_to_floor(&mut self, work: &Work) -> anyhow::Result<()> {
@@ -126,7 +175,8 @@ impl<'a> Connection<'a> {
         }
         self.stream.write_all(&head)?;
         while length > 0 {
-            let piece = usize::try_from(length.min(MIB))?;
+            let piece = usize::try_from(length.min(self.bytes.len() as u64))?;
+            ensure!(piece > 0, "nothing to send");
             self.stream
                 .write_all(self.bytes.get(..piece).context("a piece fits")?)?;
             length -= piece as u64;

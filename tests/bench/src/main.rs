@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use bench::{floor, neighbours, push, table, work};
+use bench::{floor, neighbours, push, s3, table, work};
 use clap::{Parser, Subcommand};
 
 /// Measures a service's CPU time and memory beside a floor: for uploads a bare loop that reads sockets and writes files,
@@ -44,6 +44,26 @@ enum Command {
     Push,
     /// Measure how a tenant that floods the upload service slows another one
     Neighbours,
+    /// Measure uploads into an S3 server beside a bare client of the same library, which is started for it
+    S3 {
+        /// Instead of the table: so many uploads at once, with the memory that they take
+        #[arg(long, value_name = "N")]
+        uploads: Option<u64>,
+        /// The size of each of these, MiB
+        #[arg(long, value_name = "N", default_value_t = 100)]
+        size_mib: u64,
+        /// The byte budget of the server, MiB; its own when absent
+        #[arg(long, value_name = "N")]
+        budget_mib: Option<u64>,
+    },
+    /// Be the bare client: upload so many objects into a bucket, then say what it took
+    #[command(hide = true)]
+    S3Bare {
+        endpoint: String,
+        uploads: u64,
+        at_once: u64,
+        size: u64,
+    },
     /// Be the floor of the push service: serve on a free port until killed
     #[command(hide = true)]
     PushFloor,
@@ -71,6 +91,18 @@ fn main() -> ExitCode {
         Some(Command::PushFloor) => push::floor::serve(),
         Some(Command::Push) => push::table::run(&settings, &push_works),
         Some(Command::Neighbours) => neighbours::run(&settings),
+        Some(Command::S3 {
+            uploads: Some(uploads),
+            size_mib,
+            budget_mib,
+        }) => s3::crowd::run(&settings, *uploads, size_mib * work::MIB, *budget_mib),
+        Some(Command::S3 { .. }) => s3::run(&settings, arguments.smoke),
+        Some(Command::S3Bare {
+            endpoint,
+            uploads,
+            at_once,
+            size,
+        }) => s3::bare::run(endpoint, *uploads, *at_once, *size),
         None => table::run(&settings),
     };
     match done {

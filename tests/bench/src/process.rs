@@ -8,7 +8,10 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
+use bucket::Bucket;
 use tempfile::TempDir;
+
+use crate::work::MIB;
 
 /// Linux counts a process's CPU time in hundredths of a second wherever it can be read (USER_HZ).
 const TICKS_A_SECOND: f64 = 100.0;
@@ -51,6 +54,28 @@ impl Process {
         let config = format!(
             "auth: {{ hs256SecretFile: {} }}\nupload:\n  tenants:\n    named: {{ {limited}: {{ bytesPerSecond: {bytes_per_second} }} }}\n",
             file.display()
+        );
+        Self::configured(binary, folder, &config)
+    }
+
+    /// Starts the service in front of a bucket.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn with_bucket(binary: &Path, dir: &Path, bucket: &Bucket, budget_mib: Option<u64>) -> anyhow::Result<Self> {
+        let folder = folder(dir)?;
+        let (id, secret) = (folder.path().join("id"), folder.path().join("key"));
+        std::fs::write(&id, bucket::ACCESS_KEY)?;
+        std::fs::write(&secret, bucket::SECRET_KEY)?;
+        let budget = budget_mib.map(|mib| format!("    bufferBytes: {}\n", mib * MIB));
+        let config = format!(
+            "storage:\n  s3:\n    bucket: {}\n    endpoint: {}\n    addressing: path\n    accessKeyIdFile: {}\n    \
+             secretAccessKeyFile: {}\n{}",
+            bucket::NAME,
+            bucket.endpoint(),
+            id.display(),
+            secret.display(),
+            budget.unwrap_or_default(),
         );
         Self::configured(binary, folder, &config)
     }
@@ -140,14 +165,15 @@ impl Process {
     /// # Errors
     /// When it has ended.
     pub fn cpu(&self) -> anyhow::Result<Duration> {
-        let stat = std::fs::read_to_string(self.proc("stat"))?;
-        // The program's name may hold spaces and parentheses; it ends at the last one (proc_pid_stat(5)).
-        let (_, fields) = stat.rsplit_once(") ").context("stat has no name")?;
-        let fields: Vec<&str> = fields.split(' ').collect();
-        // utime and stime are fields 14 and 15; what is left begins with field 3.
-        let ticks =
-            |field: usize| -> anyhow::Result<f64> { Ok(fields.get(field - 3).context("stat is short")?.parse()?) };
-        Ok(Duration::from_secs_f64((ticks(14)? + ticks(15)?) / TICKS_A_SECOND))
+        cpu_of(&self.proc("stat"))
+    }
+
+    /// The CPU time that this very process has used until now.
+    ///
+    /// # Errors
+    /// When the kernel does not say it.
+    pub fn own_cpu() -> anyhow::Result<Duration> {
+        cpu_of(Path::new("/proc/self/stat"))
     }
 
     /// The most memory that was resident at any time, bytes.
@@ -199,4 +225,15 @@ impl Drop for Process {
 
 fn folder(dir: &Path) -> anyhow::Result<TempDir> {
     Ok(tempfile::Builder::new().prefix("windlass-bench-").tempdir_in(dir)?)
+}
+
+/// The CPU time that a `stat` of the kernel tells.
+fn cpu_of(stat: &Path) -> anyhow::Result<Duration> {
+    let stat = std::fs::read_to_string(stat)?;
+    // The program's name may hold spaces and parentheses; it ends at the last one (proc_pid_stat(5)).
+    let (_, fields) = stat.rsplit_once(") ").context("stat has no name")?;
+    let fields: Vec<&str> = fields.split(' ').collect();
+    // utime and stime are fields 14 and 15; what is left begins with field 3.
+    let ticks = |field: usize| -> anyhow::Result<f64> { Ok(fields.get(field - 3).context("stat is short")?.parse()?) };
+    Ok(Duration::from_secs_f64((ticks(14)? + ticks(15)?) / TICKS_A_SECOND))
 }

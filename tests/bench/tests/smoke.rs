@@ -63,3 +63,28 @@ fn the_table_of_uploads_has_every_row_measured_and_nothing_is_left_behind() {
     }
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }
+
+#[test]
+fn uploads_into_an_object_store_have_a_table_and_many_at_once_stay_inside_the_budget() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = print_table(folder.path(), &["s3"]);
+    for row in ["1 x 1 GiB", "8 x 128 MiB"] {
+        assert!(text.lines().any(|line| line.contains(row)), "{row} in {text}");
+    }
+    let crowd = ["s3", "--uploads", "20", "--size-mib", "12", "--budget-mib", "24"];
+    let text = print_table(folder.path(), &crowd);
+    assert!(
+        text.contains("20 uploads of 12 MiB at once, each read back and right"),
+        "{text}"
+    );
+    eprintln!("{text}");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_tenant_that_floods_is_measured_beside_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = print_table(folder.path(), &["neighbours"]);
+    assert!(text.contains("beside the flood"), "{text}");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}

@@ -31,7 +31,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use prometheus_client::registry::Registry;
 use windlass_task::{Generation, Record, Segment, SegmentKind, TaskKey, WriterEpoch};
 
-pub use budget::Budget;
+pub use budget::{Budget, Purse};
 pub use exchange::Error as RequestError;
 pub use s3::{Addressing, CreateOnly};
 pub use settings::{Error as SettingsError, S3Settings, Settings};
@@ -93,7 +93,7 @@ impl ObjectStorage {
             prefix: prefix.into(),
             parts_max: settings.parts_max,
             joins: !settings.equal_parts,
-            budget: Budget::new(settings.buffer_bytes, metrics.held.clone()),
+            budget: Budget::new(settings.buffer_bytes, metrics.budget.clone()),
             metrics,
         })
     }

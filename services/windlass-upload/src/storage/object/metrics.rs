@@ -3,17 +3,18 @@
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
+
+use super::budget::Gauges;
 
 /// The metrics of an object storage. Clones count together.
 #[derive(Debug, Clone)]
 pub(super) struct Metrics {
     requests: Family<RequestLabels, Counter>,
     seconds: Family<OperationLabels, Histogram>,
-    /// Bytes of the budget that are taken.
-    pub(super) held: Gauge,
+    /// The budget, and what of it is taken.
+    pub(super) budget: Gauges,
     /// Bytes that went out a second time because the budget was spent.
     pub(super) spilled: Counter,
 }
@@ -37,7 +38,7 @@ impl Metrics {
         let metrics = Self {
             requests: Family::default(),
             seconds: Family::new_with_constructor(|| Histogram::new(BOUNDS)),
-            held: Gauge::default(),
+            budget: Gauges::default(),
             spilled: Counter::default(),
         };
         let registry = registry.sub_registry_with_prefix("upload_storage");
@@ -51,7 +52,19 @@ impl Metrics {
             "held",
             "Bytes in memory on their way to the object store",
             Unit::Bytes,
-            metrics.held.clone(),
+            metrics.budget.held.clone(),
+        );
+        registry.register_with_unit(
+            "held_most",
+            "The most bytes that were in memory at once on their way to the object store",
+            Unit::Bytes,
+            metrics.budget.held_most.clone(),
+        );
+        registry.register_with_unit(
+            "budget",
+            "How many bytes may be in memory on their way to the object store",
+            Unit::Bytes,
+            metrics.budget.total.clone(),
         );
         registry.register_with_unit(
             "spilled",

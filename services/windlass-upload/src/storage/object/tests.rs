@@ -52,7 +52,7 @@ fn storage_in(store: impl Store) -> ObjectStorage {
         prefix: "of/tests/".into(),
         parts_max: 10_000,
         joins: true,
-        budget: Budget::new(4 * 1024 * 1024, metrics.held.clone()),
+        budget: Budget::new(4 * 1024 * 1024, metrics.budget.clone()),
         metrics,
     }
 }

@@ -315,11 +315,12 @@ async fn what_waits_for_room_gets_it_from_what_can_be_a_tail() {
     // More than the budget of these tests has room for, in one upload.
     for at in 0..7 {
         let bytes = content(at * MIB..(at + 1) * MIB);
-        let charged = match storage.budget.try_charge(bytes) {
+        let purse = storage.budget.purse(&record.key.tenant, None);
+        let charged = match purse.try_charge(bytes) {
             Ok(charged) => charged,
             Err(bytes) => {
                 writer.relieve().await.unwrap();
-                storage.budget.clone().charge(bytes).await
+                purse.charge(bytes).await
             }
         };
         write(&mut writer, &mut record, charged).await;
