@@ -155,6 +155,9 @@ impl Session {
         check: Option<Box<dyn Check>>,
     ) -> Result<(), Error> {
         let checked = check.is_some();
+        if checked {
+            self.writer.counts_as_a_whole();
+        }
         self.upload.metrics.append_began();
         let taken = self.take_body(body, admission, check).await;
         self.upload.metrics.append_ended();

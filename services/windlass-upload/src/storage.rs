@@ -296,6 +296,10 @@ pub trait Storage: Send + Sync + 'static {
 /// Writes one run of an upload's bytes.
 #[async_trait]
 pub trait Writer: Send {
+    /// What is written until the next checkpoint counts only together: without that checkpoint, [`Storage::find`] must not
+    /// find any of it. Said before anything is written.
+    fn counts_as_a_whole(&mut self) {}
+
     /// Takes the bytes that follow. They are safe only after the next checkpoint.
     ///
     /// # Errors

@@ -5,7 +5,7 @@ use futures_util::TryStreamExt as _;
 use windlass_task::fixture::creation;
 use windlass_task::{Concat, Record, TaskKey, UnixMillis, WriterEpoch};
 
-use super::{Completion, Cursor, Found, Manifest, Storage};
+use super::{Completion, Cursor, Found, Manifest, Storage, Writer};
 
 /// Runs the whole suite on one storage, which is empty.
 pub(super) async fn run(storage: &dyn Storage) {
@@ -13,6 +13,7 @@ pub(super) async fn run(storage: &dyn Storage) {
     what_is_durable_is_found_without_its_record(storage).await;
     every_epoch_is_found_where_it_began(storage).await;
     what_was_secured_stays_as_it_was_found(storage).await;
+    a_body_that_counts_as_a_whole_is_not_found_before_it_is_whole(storage).await;
     a_final_upload_is_found_whole_without_bytes(storage).await;
     a_listing_names_each_upload_once(storage).await;
 }
@@ -112,6 +113,42 @@ async fn what_was_secured_stays_as_it_was_found(storage: &dyn Storage) {
         .await
         .unwrap();
     assert_eq!(pieces.concat(), b"hello world");
+}
+
+/// Writes more than any storage keeps in memory, reserved as a session does it.
+async fn write_much(storage: &dyn Storage, record: &mut Record) -> Box<dyn Writer> {
+    let mut writer = storage.open(record).await.unwrap();
+    writer.counts_as_a_whole();
+    for _ in 0..9 {
+        writer.write(Bytes::from(vec![7; 1024 * 1024])).await.unwrap();
+        while let Some(multipart) = writer.reservation().await.unwrap() {
+            record.multipart = Some(multipart);
+            writer.recorded(record);
+            writer.write(Bytes::new()).await.unwrap();
+        }
+    }
+    writer.relieve().await.unwrap();
+    writer
+}
+
+async fn a_body_that_counts_as_a_whole_is_not_found_before_it_is_whole(storage: &dyn Storage) {
+    let mut record = begin(storage, Some(100_000_000)).await;
+    append(storage, &mut record, b"hello ").await;
+    // Twice, as a client tries again.
+    for _ in 0..2 {
+        let writer = write_much(storage, &mut record).await;
+        let found = find(storage, &record.key).await;
+        assert_eq!((found.received(), found.damage), (6, None));
+        drop(writer);
+    }
+    append(storage, &mut record, b"world").await;
+    let found = find(storage, &record.key).await;
+    assert_eq!((&found.segments, found.received()), (&record.segments, 11));
+    let mut writer = write_much(storage, &mut record).await;
+    let checkpoint = writer.checkpoint(None).await.unwrap();
+    let found = find(storage, &record.key).await;
+    assert_eq!(found.received(), 11 + 9 * 1024 * 1024);
+    assert_eq!((found.segments, found.damage), (checkpoint.segments, None));
 }
 
 async fn a_final_upload_is_found_whole_without_bytes(storage: &dyn Storage) {

@@ -13,12 +13,13 @@ mod read;
 mod threads;
 mod writer;
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -48,6 +49,9 @@ pub struct Disk {
     threads: Arc<Threads>,
     /// Bytes that all writers together hold in memory.
     gathered: Arc<AtomicUsize>,
+    /// The keys of the files that end with bytes which do not count, for their body was broken off: whoever goes on in
+    /// the epoch, which is this process's, removes them first. One at most of each upload that is there.
+    unverified: Arc<Mutex<HashSet<String>>>,
 }
 
 impl Disk {
@@ -62,6 +66,7 @@ impl Disk {
             durability,
             threads: Arc::new(Threads::start(durability).map_err(|source| failed("start threads for", root, source))?),
             gathered: Arc::default(),
+            unverified: Arc::default(),
         })
     }
 
@@ -101,6 +106,10 @@ impl Disk {
         let disk = self.clone();
         let done = tokio::task::spawn_blocking(move || work(&disk)).await;
         done.map_err(|_| Error::RunThread)?
+    }
+
+    fn unverified(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.unverified.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn sync(&self, file: &File, path: &Path) -> Result<(), Error> {
@@ -252,6 +261,7 @@ impl Storage for Disk {
         let remove = move || {
             for key in keys {
                 let path = disk.path(&key);
+                disk.unverified().remove(&key);
                 match std::fs::remove_file(&path) {
                     Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                     Err(source) => return Err(failed("remove", &path, source)),

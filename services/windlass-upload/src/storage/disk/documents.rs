@@ -24,6 +24,7 @@ enum Document<'a> {
     Length(u64),
     Epoch(&'a EpochStart),
     Ground(&'a Ground),
+    Unverified(&'a Unverified),
     Completion(&'a Completion),
 }
 
@@ -43,6 +44,14 @@ pub(super) struct Ground {
     pub(super) segments: Vec<Segment>,
 }
 
+/// From where on an epoch's bytes are of a body that counts only as a whole; `None` once there is none that does not count.
+/// The last one of an epoch counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Unverified {
+    pub(super) epoch: WriterEpoch,
+    pub(super) from: Option<u64>,
+}
+
 impl Ground {
     pub(super) fn end(&self) -> u64 {
         self.segments.last().map_or(0, |last| last.end)
@@ -56,6 +65,7 @@ struct Line {
     length: Option<u64>,
     epoch: Option<EpochStart>,
     ground: Option<Ground>,
+    unverified: Option<Unverified>,
     completion: Option<Completion>,
 }
 
@@ -67,6 +77,7 @@ pub(super) struct Documents {
     pub(super) length: Option<u64>,
     pub(super) epochs: Vec<EpochStart>,
     pub(super) grounds: Vec<Ground>,
+    pub(super) unverified: Vec<Unverified>,
     pub(super) completion: Option<Completion>,
 }
 
@@ -94,6 +105,11 @@ pub(super) fn write_epoch(disk: &Disk, path: &Path, start: &EpochStart) -> Resul
 /// Writes what an epoch goes on from.
 pub(super) fn write_ground(disk: &Disk, path: &Path, ground: &Ground) -> Result<(), Error> {
     say(disk, path, &Document::Ground(ground))
+}
+
+/// Writes from where on an epoch's bytes do not count, or that all of them do.
+pub(super) fn write_unverified(disk: &Disk, path: &Path, unverified: &Unverified) -> Result<(), Error> {
+    say(disk, path, &Document::Unverified(unverified))
 }
 
 /// Writes a length that was deferred.
@@ -152,6 +168,7 @@ pub(super) fn read_all(path: &Path) -> Result<Option<Documents>, Error> {
         documents.completion = documents.completion.or(line.completion);
         documents.epochs.extend(line.epoch);
         documents.grounds.extend(line.ground);
+        documents.unverified.extend(line.unverified);
     }
     Ok(Some(documents))
 }

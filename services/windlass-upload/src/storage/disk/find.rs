@@ -58,6 +58,10 @@ pub(super) fn find(disk: &Disk, key: &TaskKey) -> Result<Option<Found>, Error> {
         .map(|ground| ground.epoch)
         .max()
         .unwrap_or(WriterEpoch(0));
+    let unverified = |epoch: WriterEpoch| {
+        let mut last = documents.unverified.iter().rev();
+        last.find(|unverified| unverified.epoch == epoch)?.from
+    };
     for EpochStart { epoch: named, start } in &starts {
         let key = format!("{stem}.{named}");
         let there = size(&key)?;
@@ -69,7 +73,9 @@ pub(super) fn find(disk: &Disk, key: &TaskKey) -> Result<Option<Found>, Error> {
             epoch: *named,
             kind: SegmentKind::Part,
             start: *start,
-            size: there.unwrap_or(0),
+            size: unverified(*named)
+                .map_or(u64::MAX, |from| from.saturating_sub(*start))
+                .min(there.unwrap_or(0)),
         });
     }
     let mut damage = None;

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use windlass_task::{Record, Segment, SegmentKind, TaskKey, WriterEpoch};
 
-use super::documents::EpochStart;
+use super::documents::{EpochStart, Unverified};
 use super::{Disk, STORE, create, documents, failed};
 use crate::storage::{Checkpoint, Completion, Error, Writer};
 
@@ -27,11 +27,22 @@ const COPIED_BELOW_BYTES: usize = 8 * 1024;
 /// Linux takes at most 1024 pieces in one vectored write (IOV_MAX).
 const PIECES_MAX: usize = 1_024;
 
+/// How far what is written counts without its record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Counting {
+    AsItComes,
+    /// All together with the next checkpoint, and nothing is in the file yet.
+    AsAWhole,
+    /// The same, and some of it is in the file: a document says that it does not count.
+    OnceVerified,
+}
+
 /// The writer of one epoch's file.
 pub(super) struct DiskWriter {
     disk: Disk,
     task: TaskKey,
     key: String,
+    epoch: WriterEpoch,
     /// Segments that earlier epochs wrote.
     earlier: Vec<Segment>,
     /// Where this epoch's file begins in the upload.
@@ -45,6 +56,8 @@ pub(super) struct DiskWriter {
     gathered: Vec<Bytes>,
     gathered_bytes: usize,
     file: Option<File>,
+    /// Whether what is written counts only with the next checkpoint, and whether a document says so already.
+    counting: Counting,
     /// Set by a failed write: what the file holds past the last checkpoint is unknown from then on.
     failed: bool,
 }
@@ -65,6 +78,7 @@ impl DiskWriter {
             disk,
             task: record.key.clone(),
             key,
+            epoch: record.token.epoch,
             earlier,
             start,
             unwritten: (own.is_none() && !is_plain).then_some(begins),
@@ -73,6 +87,7 @@ impl DiskWriter {
             gathered: Vec::new(),
             gathered_bytes: 0,
             file: None,
+            counting: Counting::AsItComes,
             failed: false,
         }
     }
@@ -102,9 +117,34 @@ impl DiskWriter {
         self.failed = true;
         let documents = || self.disk.documents(&self.task);
         let begins = self.unwritten.filter(|_| !self.gathered.is_empty());
+        let counting = match self.counting {
+            Counting::AsItComes => Counting::AsItComes,
+            // A checkpoint: it is whole, and nothing of it is in the file.
+            Counting::AsAWhole if sync => Counting::AsItComes,
+            Counting::AsAWhole | Counting::OnceVerified => Counting::OnceVerified,
+        };
+        let marks = counting != self.counting && counting == Counting::OnceVerified;
+        let counts = sync && counting == Counting::OnceVerified;
+        // What another request of this epoch left.
+        let leftovers = (self.counting != Counting::OnceVerified && !self.gathered.is_empty())
+            && self.disk.unverified().contains(&self.key);
+        if marks {
+            self.disk.unverified().insert(self.key.clone());
+        }
+        let unverified = |from| Unverified {
+            epoch: self.epoch,
+            from,
+        };
+        let mut before = Vec::new();
+        before.extend(leftovers.then(|| unverified(None)));
+        before.extend(marks.then(|| unverified(Some(self.durable))));
         let work = Work {
-            begins: begins.map(|begins| (documents(), begins)),
-            completion: completion.map(|completion| (documents(), completion)),
+            documents: documents(),
+            leftovers,
+            before,
+            after: counts.then(|| unverified(None)),
+            begins,
+            completion,
             path: self.disk.path(&self.key),
             file: self.file.take(),
             pieces: std::mem::take(&mut self.gathered),
@@ -116,6 +156,10 @@ impl DiskWriter {
         self.file = self.disk.threads.run(move || work.run()).await?;
         self.written += self.gathered_bytes as u64;
         self.let_go();
+        if counts || leftovers && !marks {
+            self.disk.unverified().remove(&self.key);
+        }
+        self.counting = if counts { Counting::AsItComes } else { counting };
         if begins.is_some() {
             self.unwritten = None;
         }
@@ -133,15 +177,24 @@ struct Work {
     at: u64,
     durable: u64,
     sync: bool,
-    begins: Option<(PathBuf, EpochStart)>,
-    completion: Option<(PathBuf, Completion)>,
+    /// The file of the upload's documents.
+    documents: PathBuf,
+    begins: Option<EpochStart>,
+    /// Whether the file has bytes behind the durable ones that must not come to count.
+    leftovers: bool,
+    /// What is said of what counts before the bytes are written, and after they are durable.
+    before: Vec<Unverified>,
+    after: Option<Unverified>,
+    completion: Option<Completion>,
 }
 
 impl Work {
     fn run(mut self) -> Result<Option<File>, Error> {
         let file = self.file.take();
-        let Self { disk, path, .. } = &self;
-        if let Some((documents, begins)) = &self.begins {
+        let Self {
+            disk, path, documents, ..
+        } = &self;
+        if let Some(begins) = &self.begins {
             // Bytes that nobody can place are lost with their record.
             documents::write_epoch(disk, documents, begins)?;
         }
@@ -154,6 +207,13 @@ impl Work {
             }
             file => file,
         };
+        if let Some(file) = file.as_ref().filter(|_| self.leftovers) {
+            file.set_len(self.durable)
+                .map_err(|source| failed("shorten", path, source))?;
+        }
+        for unverified in &self.before {
+            documents::write_unverified(disk, documents, unverified)?;
+        }
         if let Some(file) = &file {
             if let Err(source) = write_all_at(file, &self.pieces, self.at) {
                 // On a full disk what will never count gives its room back: otherwise not even the record of a
@@ -165,8 +225,11 @@ impl Work {
                 disk.sync(file, path)?;
             }
         }
-        if let Some((path, completion)) = &self.completion {
-            documents::write_completion(disk, path, completion)?;
+        if let Some(unverified) = &self.after {
+            documents::write_unverified(disk, documents, unverified)?;
+        }
+        if let Some(completion) = &self.completion {
+            documents::write_completion(disk, documents, completion)?;
         }
         Ok(file)
     }
@@ -180,6 +243,10 @@ impl Drop for DiskWriter {
 
 #[async_trait]
 impl Writer for DiskWriter {
+    fn counts_as_a_whole(&mut self) {
+        self.counting = Counting::AsAWhole;
+    }
+
     async fn write(&mut self, bytes: Bytes) -> Result<(), Error> {
         self.gathered_bytes += bytes.len();
         self.disk.gathered.fetch_add(bytes.len(), Ordering::Relaxed);

@@ -47,6 +47,9 @@ struct Left {
     /// Where it began, if a document of it says so.
     from: Option<u64>,
     pieces: Vec<Segment>,
+    /// It is of a body that counts only as a whole, and that body was so.
+    unverified: bool,
+    verified: bool,
 }
 
 /// What an upload consists of.
@@ -98,7 +101,9 @@ impl Layout {
                 self.objects
                     .push((run.generation, segment(&range, SegmentKind::Object)));
             }
-            Name::Sealed { range } => self.sealed.push(segment(range, SegmentKind::Object)),
+            Name::Unverified { run } => self.runs.entry(*run).or_default().unverified = true,
+            Name::Verified { run } => self.runs.entry(*run).or_default().verified = true,
+            Name::Sealed { range, .. } => self.sealed.push(segment(range, SegmentKind::Object)),
             Name::Taken { end } => self.taken.push(segment(&(0..*end), SegmentKind::Object)),
         }
     }
@@ -140,26 +145,50 @@ impl Layout {
         let settled = end(&standing);
         let ground = self.ground(since);
         let base = if end(&ground) > settled { ground } else { standing };
-        let runs_of = |counts: bool, settled: u64| -> Vec<storage::Run> {
+        let runs_of = |counts: bool, settled: u64| {
             let runs = self.runs.iter();
             let wanted = runs.filter(|(run, _)| since.is_none_or(|since| run.generation >= since) == counts);
-            wanted.filter_map(|(_, left)| left.run(settled)).collect()
+            placed(wanted.map(|(_, left)| left), settled)
         };
+        let (earlier, _) = runs_of(false, 0);
+        let (later, mut carried) = runs_of(true, settled);
         let runs = Runs {
-            earlier: runs_of(false, 0),
+            earlier,
             ground: Some(storage::Run {
                 start: 0,
                 segments: base,
             }),
-            later: runs_of(true, settled),
+            later,
         };
         let whole = completed.map(|_| line_up(runs.clone(), completed));
         if let Some((segments, None)) = whole {
             return (segments, None);
         }
-        let later = in_place(runs.later);
+        let mut later = in_place(runs.later.clone());
         let reached = later.iter().map(|run| end(&run.segments).max(run.start)).max();
-        let (mut segments, damage) = line_up(Runs { later, ..runs }, completed);
+        let (mut segments, damage) = loop {
+            let later_so_far = later.clone();
+            let lined = line_up(
+                Runs {
+                    later: later_so_far,
+                    ..runs.clone()
+                },
+                completed,
+            );
+            // What a part took in is nowhere else once it was recorded, though the part's own run has not come further.
+            let (_, Some(Damage::Missing { from, .. })) = &lined else {
+                break lined;
+            };
+            let Some(fill) = carried.iter().position(|run| run.start == *from) else {
+                break lined;
+            };
+            let fill = carried.swap_remove(fill);
+            let at = later
+                .iter()
+                .position(|run| run.start > fill.start)
+                .unwrap_or(later.len());
+            later.insert(at, fill);
+        };
         // What was completed behind what is not completed yet.
         let behind = chain(&finals, end(&segments));
         let enough = reached.max(completed).unwrap_or(0);
@@ -200,22 +229,72 @@ impl Layout {
 }
 
 impl Left {
-    /// What counts of it behind what is `settled`; nothing where no byte of it is there.
-    fn run(&self, settled: u64) -> Option<storage::Run> {
+    /// What counts of it behind what is `settled` and before `limit`, where a later run began, and whether that is only what
+    /// it carries from before; nothing where no byte of it is there, or none counts.
+    fn run(&self, settled: u64, limit: u64) -> Option<(storage::Run, bool)> {
+        if self.unverified && !self.verified {
+            return None;
+        }
         let first = self.pieces.iter().map(|piece| piece.start).min()?;
         let from = self.from.unwrap_or(first).max(settled);
         let start = first.max(settled);
-        let segments = chain(&self.pieces, start);
-        // Short of where it began it has nothing of its own, and what it carries from before is elsewhere too.
-        Some(if segments.is_empty() || end(&segments) < from {
+        let segments = whole_parts(chain(&self.pieces, start), limit);
+        let run = |start, segments| storage::Run { start, segments };
+        Some(if segments.is_empty() {
+            (run(from, segments), false)
+        } else if end(&segments) < from {
+            // Short of where it began it has nothing of its own.
+            (run(start, segments), true)
+        } else {
+            (run(start, segments), false)
+        })
+    }
+}
+
+/// Runs in their order, and beside them what those carry from before that have nothing of their own.
+fn placed<'a>(runs: impl DoubleEndedIterator<Item = &'a Left>, settled: u64) -> (Vec<storage::Run>, Vec<storage::Run>) {
+    let (mut placed, mut carried) = (Vec::new(), Vec::new());
+    let mut limit = u64::MAX;
+    for left in runs.rev() {
+        let Some((run, only_carries)) = left.run(settled, limit) else {
+            continue;
+        };
+        let run = if only_carries {
+            let began = left.from.unwrap_or(run.start).max(settled);
+            carried.push(run);
             storage::Run {
-                start: from,
+                start: began,
                 segments: Vec::new(),
             }
         } else {
-            storage::Run { start, segments }
-        })
+            run
+        };
+        limit = limit.min(run.start);
+        placed.push(run);
     }
+    placed.reverse();
+    (placed, carried)
+}
+
+/// Without the parts that reach over `limit`, and what follows them: a part is there as a whole or not at all, and one that
+/// was recorded ends before the next run begins. What such a part took in is there still.
+fn whole_parts(mut segments: Vec<Segment>, limit: u64) -> Vec<Segment> {
+    let over = |segment: &Segment| segment.parts.is_some() && segment.end > limit;
+    if let Some(at) = segments.iter().position(over) {
+        segments.truncate(at + 1);
+        if let Some(Segment {
+            start,
+            end,
+            parts: Some(parts),
+            ..
+        }) = segments.last_mut()
+        {
+            let size = parts.size.max(1);
+            *end = *start + limit.saturating_sub(*start) / size * size;
+        }
+        segments.pop_if(|last| last.end == last.start);
+    }
+    segments
 }
 
 /// Without those in whose place a later one stands, from where it begins or before.
@@ -252,5 +331,97 @@ fn cut_at(segments: &mut Vec<Segment>, limit: u64) {
     segments.retain(|segment| segment.start < limit);
     if let Some(last) = segments.last_mut() {
         last.end = last.end.min(limit);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use windlass_task::{PartNumber, Parts, UnixMillis};
+
+    use super::*;
+
+    fn run(at: u64) -> Run {
+        format!("1.1.{at:x}.1").parse().unwrap()
+    }
+
+    fn tail(layout: &mut Layout, at: u64, range: Range<u64>) {
+        let name = Name::Tail {
+            run: run(at),
+            range: range.clone(),
+        };
+        let object = Object {
+            key: name.to_string(),
+            size: range.end - range.start,
+            modified: UnixMillis(0),
+        };
+        layout.add(&name, &object);
+    }
+
+    /// Parts of 8 bytes.
+    fn parts(layout: &mut Layout, at: u64, from: u64, range: Range<u64>) {
+        let segment = Segment {
+            store: "s3".to_owned(),
+            key: format!("object-{at}"),
+            start: range.start,
+            end: range.end,
+            kind: SegmentKind::Part,
+            parts: Some(Parts {
+                upload: at.to_string(),
+                first: PartNumber(1),
+                size: 8,
+            }),
+        };
+        layout.begin(run(at), from, Some(segment));
+    }
+
+    fn ends(layout: &Layout) -> (Vec<(bool, u64)>, Option<Damage>) {
+        let (segments, damage) = layout.line_up(None);
+        let ends = segments.iter().map(|segment| (segment.parts.is_some(), segment.end));
+        (ends.collect(), damage)
+    }
+
+    #[test]
+    fn a_part_that_reaches_over_the_beginning_of_the_next_run_was_never_recorded() {
+        let mut layout = Layout::of("s3");
+        tail(&mut layout, 1, 0..3);
+        parts(&mut layout, 2, 3, 0..16);
+        assert_eq!(ends(&layout), (vec![(true, 16)], None));
+        // Recorded was the tail alone, or the first part with it.
+        let mut other = Layout::of("s3");
+        tail(&mut other, 1, 0..3);
+        parts(&mut other, 2, 3, 0..16);
+        tail(&mut layout, 3, 3..4);
+        assert_eq!(ends(&layout), (vec![(false, 3), (false, 4)], None));
+        tail(&mut other, 3, 8..9);
+        assert_eq!(ends(&other), (vec![(true, 8), (false, 9)], None));
+    }
+
+    #[test]
+    fn a_part_of_nothing_but_old_tails_is_in_their_place_also_when_its_run_has_not_come_further() {
+        let mut layout = Layout::of("s3");
+        parts(&mut layout, 1, 0, 0..8);
+        // Tails were 8..16 and 16..20; a part was recorded in place of the first one, which is removed.
+        tail(&mut layout, 2, 16..20);
+        parts(&mut layout, 3, 20, 8..16);
+        assert_eq!(ends(&layout), (vec![(true, 8), (true, 16), (false, 20)], None));
+        tail(&mut layout, 2, 8..16);
+        assert_eq!(ends(&layout), (vec![(true, 8), (false, 16), (false, 20)], None));
+    }
+
+    #[test]
+    fn a_run_that_counts_as_a_whole_counts_when_it_was_verified() {
+        let mut layout = Layout::of("s3");
+        tail(&mut layout, 1, 0..3);
+        parts(&mut layout, 2, 3, 0..8);
+        tail(&mut layout, 2, 8..9);
+        let object = Object {
+            key: String::new(),
+            size: 0,
+            modified: UnixMillis(0),
+        };
+        layout.add(&Name::Unverified { run: run(2) }, &object);
+        assert_eq!(ends(&layout), (vec![(false, 3)], None));
+        layout.add(&Name::Verified { run: run(2) }, &object);
+        assert_eq!(ends(&layout), (vec![(true, 8), (false, 9)], None));
     }
 }

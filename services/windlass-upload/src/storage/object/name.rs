@@ -11,7 +11,9 @@
 //! | `tail-<run>-<start>-<end>` | a small remainder |
 //! | `put-<run>-<start>-<end>` | bytes that came in one request, and were written as one object |
 //! | `object-<run>-<start>` | what a multipart upload becomes |
-//! | `sealed-<start>-<end>` | what tails, or several objects, became once every byte was there |
+//! | `unverified-<run>` | the run is of a body that counts only as a whole; written before anything of it |
+//! | `verified-<run>` | that body was whole and right, so the run counts |
+//! | `sealed-<of>-<start>-<end>` | what tails, or several objects, became once every byte was there; `of` says which they were |
 //! | `taken-<end>` | what came whole from elsewhere |
 //!
 //! A run is one request's writing. Runs are ordered: by the task store's generation, the writer epoch, and within an epoch,
@@ -101,7 +103,9 @@ pub(super) enum Name {
     Tail { run: Run, range: Range<u64> },
     Put { run: Run, range: Range<u64> },
     Object { run: Run, start: u64 },
-    Sealed { range: Range<u64> },
+    Unverified { run: Run },
+    Verified { run: Run },
+    Sealed { of: u64, range: Range<u64> },
     Taken { end: u64 },
 }
 
@@ -117,7 +121,9 @@ impl fmt::Display for Name {
             Self::Tail { run, range } => write!(f, "tail-{run}-{}-{}", range.start, range.end),
             Self::Put { run, range } => write!(f, "put-{run}-{}-{}", range.start, range.end),
             Self::Object { run, start } => write!(f, "object-{run}-{start}"),
-            Self::Sealed { range } => write!(f, "sealed-{}-{}", range.start, range.end),
+            Self::Unverified { run } => write!(f, "unverified-{run}"),
+            Self::Verified { run } => write!(f, "verified-{run}"),
+            Self::Sealed { of, range } => write!(f, "sealed-{of:016x}-{}-{}", range.start, range.end),
             Self::Taken { end } => write!(f, "taken-{end}"),
         }
     }
@@ -159,7 +165,10 @@ impl FromStr for Name {
                 run: run(by)?,
                 start: number(start)?,
             },
-            ["sealed", start, end] => Self::Sealed {
+            ["unverified", by] => Self::Unverified { run: run(by)? },
+            ["verified", by] => Self::Verified { run: run(by)? },
+            ["sealed", of, start, end] if of.len() == 16 => Self::Sealed {
+                of: u64::from_str_radix(of, 16).map_err(drop)?,
                 range: range(start, end)?,
             },
             ["taken", end] => Self::Taken { end: number(end)? },
@@ -211,7 +220,9 @@ mod tests {
             Name::Tail { run, range: 3..9 },
             Name::Put { run, range: 0..1 },
             Name::Object { run, start: 5 },
-            Name::Sealed { range: 0..2 },
+            Name::Unverified { run },
+            Name::Verified { run },
+            Name::Sealed { of: 9, range: 0..2 },
             Name::Taken { end: 8 },
         ] {
             let key = format!("{folder}{name}");

@@ -4,8 +4,10 @@
 //! after a crash: each step does the same each time, and what was done already is found done.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use sha2::{Digest as _, Sha256};
 use windlass_task::{PartNumber, Parts, Segment, SegmentKind, TaskKey};
 
 use super::exchange::{Payload, Source};
@@ -45,7 +47,7 @@ impl ObjectStorage {
         let tails_placed = before.last().is_some_and(|last| last.parts.is_some());
         if let (false, Some(first), Some(last)) = (tails_placed, tails.first(), tails.last()) {
             let range = first.start..last.end;
-            let key = format!("{}{}", self.folder(task), Name::Sealed { range: range.clone() });
+            let key = format!("{}{}", self.folder(task), sealed(tails, range.clone()));
             let payload = Payload::new(tails.iter().map(stored).collect());
             let written = self.store.put(&key, payload, Patience::BYTES);
             written.await.map_err(failed(&key))?;
@@ -54,7 +56,7 @@ impl ObjectStorage {
         match objects.last() {
             Some(last) if objects.len() > 1 && self.joins => {
                 let range = 0..last.end;
-                let key = format!("{}{}", self.folder(task), Name::Sealed { range: range.clone() });
+                let key = format!("{}{}", self.folder(task), sealed(&objects, range.clone()));
                 if self.store.head(&key).await.map_err(failed(&key))? != Some(range.end) {
                     self.store_object(&key, objects.iter().map(stored).collect()).await?;
                 }
@@ -293,6 +295,17 @@ fn cut(source: Source, size: u64) -> (Source, Option<Source>) {
             (front, Some(Source::File { path, range }))
         }
     }
+}
+
+/// The name of what these become: whoever makes it of others, in another generation, does not write over it.
+fn sealed(of: &[Segment], range: Range<u64>) -> Name {
+    let mut digest = Sha256::new();
+    for Segment { key, start, end, .. } in of {
+        digest.update(format!("{key} {start} {end}\n"));
+    }
+    let [a, b, c, d, e, f, g, h, ..] = <[u8; 32]>::from(digest.finalize());
+    let of = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
+    Name::Sealed { of, range }
 }
 
 fn stored(segment: &Segment) -> Source {

@@ -12,6 +12,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tokio_util::task::AbortOnDropHandle;
+use windlass_serve::trace;
 use windlass_task::{Generation, Multipart, PartNumber, Parts, Record, Segment, SegmentKind, TaskKey};
 
 use super::name::{Name, Run, folder};
@@ -53,6 +54,16 @@ pub(super) struct Begin {
 /// The version of [`Begin`] that this build writes.
 const BEGIN_VERSION: u32 = 1;
 
+/// How far what a run has written counts without its record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Counting {
+    AsItComes,
+    /// All together with the next checkpoint, and nothing is stored yet.
+    AsAWhole,
+    /// The same, and some of it is stored: a document says that it does not count.
+    OnceVerified,
+}
+
 /// A part under way.
 struct Outgoing {
     key: String,
@@ -88,6 +99,8 @@ pub(super) struct ObjectWriter {
     begun: bool,
     /// Tails whose bytes are elsewhere too, removed once a commit says so.
     superseded: Vec<String>,
+    /// How far what is written counts.
+    counting: Counting,
     /// Set by a request that failed for good.
     broken: bool,
 }
@@ -122,6 +135,7 @@ impl ObjectWriter {
             wanted: None,
             begun: false,
             superseded: Vec::new(),
+            counting: Counting::AsItComes,
             broken: false,
             storage,
         }
@@ -129,6 +143,22 @@ impl ObjectWriter {
 
     fn key(&self, name: &Name) -> String {
         format!("{}{name}", self.folder)
+    }
+
+    /// Says of the run that it counts only as a whole, before anything of it is stored.
+    async fn mark(&mut self) -> Result<(), Error> {
+        if self.counting == Counting::AsAWhole {
+            self.say(&Name::Unverified { run: self.run }).await?;
+            self.counting = Counting::OnceVerified;
+        }
+        Ok(())
+    }
+
+    /// Writes a document that is nothing but its name.
+    async fn say(&self, name: &Name) -> Result<(), Error> {
+        let key = self.key(name);
+        let written = self.storage.store.put(&key, Bytes::new().into(), Patience::BYTES);
+        written.await.map_err(failed(&key))
     }
 
     /// Sends every full part for which there is a number.
@@ -145,6 +175,7 @@ impl ObjectWriter {
             return Ok(());
         };
         let number = PartNumber(self.numbers.start);
+        self.mark().await?;
         if !self.begun {
             self.write_begin(number, &key, &id).await?;
             self.begun = true;
@@ -172,7 +203,7 @@ impl ObjectWriter {
             number,
             range,
             pieces,
-            answer: AbortOnDropHandle::new(tokio::spawn(sending)),
+            answer: AbortOnDropHandle::new(tokio::spawn(trace::carry(sending))),
         });
         Ok(())
     }
@@ -265,6 +296,7 @@ impl ObjectWriter {
     }
 
     async fn store_tail(&mut self, range: Range<u64>) -> Result<(), Error> {
+        self.mark().await?;
         let key = self.key(&Name::Tail {
             run: self.run,
             range: range.clone(),
@@ -360,6 +392,10 @@ impl ObjectWriter {
 
 #[async_trait]
 impl Writer for ObjectWriter {
+    fn counts_as_a_whole(&mut self) {
+        self.counting = Counting::AsAWhole;
+    }
+
     async fn write(&mut self, bytes: Bytes) -> Result<(), Error> {
         self.check()?;
         if !bytes.is_empty() {
@@ -370,7 +406,15 @@ impl Writer for ObjectWriter {
 
     async fn checkpoint(&mut self, whole: Option<&Completion>) -> Result<Checkpoint, Error> {
         self.check()?;
+        if self.counting == Counting::AsAWhole {
+            // It is whole, and nothing of it was stored before.
+            self.counting = Counting::AsItComes;
+        }
         self.store_all(whole).await?;
+        if self.counting == Counting::OnceVerified {
+            self.say(&Name::Verified { run: self.run }).await?;
+            self.counting = Counting::AsItComes;
+        }
         if !self.storage.budget.has_room_to_keep() {
             self.pending.forget_stored();
         }

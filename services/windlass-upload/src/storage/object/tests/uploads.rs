@@ -161,6 +161,38 @@ async fn a_part_that_arrives_late_from_an_overruled_writer_changes_nothing() {
     }
 }
 
+/// A request whose bytes are durable and whose commits never were, but for the numbers of its parts.
+async fn append_unrecorded(storage: &ObjectStorage, record: &mut Record, range: Range<u64>) {
+    let mut writer = storage.open(record).await.unwrap();
+    write(&mut writer, record, content(range)).await;
+    writer.checkpoint(None).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_part_that_nobody_recorded_is_not_cut_where_the_next_request_begins() {
+    let bucket = Bucket::start();
+    let storage = storage(&bucket.endpoint(), Addressing::Path);
+    let length = 40 * MIB;
+    // The part took the tails of the first request in, which are there still.
+    for next in [MIB + 5, 14 * MIB] {
+        let mut record = begin(&storage, Some(length)).await;
+        append(&storage, &mut record, 0..MIB).await;
+        append_unrecorded(&storage, &mut record, MIB..9 * MIB).await;
+        append(&storage, &mut record, MIB..next).await;
+        let found = contract::find(&storage, &record.key).await;
+        assert_eq!(
+            (&found.segments, found.damage),
+            (&record.segments, None),
+            "up to {next}"
+        );
+        let mut record = reconcile(&storage, &record).await;
+        assert_eq!(record.received, next);
+        append(&storage, &mut record, next..length).await;
+        let sealed = storage.seal(&record.key, &record.segments).await.unwrap();
+        assert!(read(&storage, &sealed, 0..length).await == content(0..length));
+    }
+}
+
 /// Reconciles a record that the store of records forgot.
 async fn reconcile(storage: &ObjectStorage, record: &Record) -> Record {
     let mut record = record.clone();
