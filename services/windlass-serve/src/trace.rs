@@ -28,7 +28,7 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::registry::LookupSpan;
 
 /// The target of the spans that are part of a trace; the log's filter does not let them through.
-pub const TARGET: &str = "windlass::trace";
+pub const TARGET: &str = windlass_task::TRACE;
 
 /// Any of these names the collector (OpenTelemetry, "OTLP exporter configuration").
 const ENDPOINTS: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"];

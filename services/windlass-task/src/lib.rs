@@ -30,6 +30,9 @@ pub mod time;
 pub mod view;
 pub mod write_key;
 
+/// The target of spans that are part of a trace and none of the log's.
+pub const TRACE: &str = "windlass::trace";
+
 pub use catalogue::Catalogue;
 pub use epoch::{Generation, HolderId, ProcessId, Token, WriterEpoch};
 pub use event::{Event, EventType, ProgressUpdateEvent};

@@ -29,6 +29,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 use tokio::time::Instant;
+use tracing::Instrument as _;
 use windlass_redis::{Call, Client, ConfigureError, Marker, Prepare, Session, Settings, Value, cmd, from_redis_value};
 
 use self::delivery::Delivery;
@@ -36,6 +37,7 @@ use self::entry::Reading;
 use self::peers::Peering;
 use self::updates::Updates;
 use super::{Commit, Entry, Error, Outcome, TaskStore};
+use crate::TRACE;
 use crate::change::{Change, Decision, Denial, decide};
 use crate::epoch::{Generation, random_bytes};
 use crate::feed::{Feed, Standing, TaskUpdate};
@@ -162,7 +164,8 @@ impl RedisStore {
     async fn look(&self, key: &TaskKey) -> Result<Reading, Error> {
         let generation = keys::generation(key.id.partition());
         let call = scripts::READ.call(&[&generation, &keys::task(key)]);
-        let mut reading = match Reading::of(key, self.run("read a task", call).await?)? {
+        let answer = self.run("read a task", call).instrument(step("read")).await?;
+        let mut reading = match Reading::of(key, answer)? {
             Some(reading) => reading,
             None => return Err(self.emptied("read a task", key.id.partition()).await),
         };
@@ -220,7 +223,7 @@ impl RedisStore {
         for event in &decision.events {
             call = call.arg(serde_json::to_string(event).map_err(unencodable)?);
         }
-        let value = self.inner.client.write(call).await?;
+        let value = self.inner.client.write(call).instrument(step("write")).await?;
         let answer: String = from_redis_value(value).map_err(|_| windlass_redis::Error::Read)?;
         Ok(answer == "made")
     }
@@ -444,6 +447,11 @@ impl Prepare for Settle {
         }
         Ok(())
     }
+}
+
+/// A question to Redis, as a step of whatever trace it is asked in.
+fn step(kind: &'static str) -> tracing::Span {
+    tracing::debug_span!(target: TRACE, "redis", otel.kind = "client", otel.name = kind, db.system.name = "redis")
 }
 
 fn failed(operation: &'static str) -> impl FnOnce(windlass_redis::Error) -> Error {

@@ -1,6 +1,7 @@
 //! One trace from the client's request to the hook that hears of it and the frame that shows it, with a collector and
 //! without.
 
+use bucket::Bucket;
 use end_to_end::content::Content;
 use end_to_end::receiver::Receiver;
 use end_to_end::server::{Server, Settings};
@@ -139,4 +140,38 @@ async fn a_request_and_the_frame_that_shows_it_at_another_process_are_one_trace(
     let push = shown.iter().find(|span| span.name == "push").expect("the frame's span");
     assert_eq!(push.parent_span_id, request.span_id);
     assert!(push.end_time_unix_nano >= request.start_time_unix_nano);
+}
+
+#[tokio::test]
+async fn the_requests_to_the_object_store_and_to_redis_are_part_of_the_clients_trace() {
+    const LENGTH: u64 = 9 * 1024 * 1024;
+    let (collector, bucket, redis) = (Receiver::start().await, Bucket::start(), Redis::start().await);
+    let store = format!("store:\n  redis:\n    url: {}\n", redis.url());
+    let (settings, _keys) = crate::bucket::settings(&bucket, "", &store);
+    let mut server = Server::with(Settings {
+        environment: vec![("OTEL_EXPORTER_OTLP_ENDPOINT".to_owned(), collector.url())],
+        ..settings
+    })
+    .await;
+    let client = Client::of(&server);
+    let upload = client.create(Content::new(2, LENGTH)).await;
+    let traceparent = format!("00-{TRACE}-{CLIENT_SPAN}-01");
+    let patch = Request::patch(&upload.location, 0).header("traceparent", traceparent);
+    let response = client.ask(&upload, &patch.body(upload.content.whole())).await;
+    assert_eq!(response.status, 204, "{response:?}");
+    server.signal(Signal::TERM);
+    assert!(server.ended(SOON).await.success());
+
+    let spans = collector.spans();
+    let id = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let of_trace: Vec<_> = spans.iter().filter(|span| id(&span.trace_id) == TRACE).collect();
+    let count = |name: &str| of_trace.iter().filter(|span| span.name == name).count();
+    // Two parts, the object that they become, and the commits with their reads.
+    assert!(count("UploadPart") >= 2, "{of_trace:#?}");
+    for name in ["CreateMultipartUpload", "CompleteMultipartUpload", "read", "write"] {
+        assert!(count(name) >= 1, "no span {name:?} in {of_trace:#?}");
+    }
+    // Each is part of a step that is itself there: nothing hangs in the air.
+    let known = |parent: &[u8]| id(parent) == CLIENT_SPAN || of_trace.iter().any(|span| span.span_id == parent);
+    assert!(of_trace.iter().all(|span| known(&span.parent_span_id)));
 }

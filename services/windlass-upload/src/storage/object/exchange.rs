@@ -19,6 +19,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use object_store::client::HttpRequestBody;
 use reqwest::Url;
 use tokio::time::{Instant, timeout};
+use tracing::Instrument as _;
+use windlass_serve::step;
 
 use body::Moving;
 pub(super) use body::{Payload, Source};
@@ -114,30 +116,38 @@ impl Exchange {
 
     /// Makes a request until it is answered well or its patience ends, and reads the whole answer.
     pub(super) async fn call(&self, call: Call) -> Result<(HeaderMap, Bytes), Error> {
-        let mut tries = call.patience.begin();
-        loop {
-            let began = Instant::now();
-            let done = self.try_call(&call).await;
-            self.count(call.operation, began, done.as_ref().err());
-            match done {
-                Err(error) if error.is_temporary() && tries.wait().await => {}
-                done => return done,
-            }
-        }
+        self.with_patience(&call, || self.try_call(&call)).await
     }
 
     /// The same for an answer that is read as it comes.
     async fn open(&self, call: Call) -> Result<reqwest::Response, Error> {
-        let mut tries = call.patience.begin();
-        loop {
-            let began = Instant::now();
-            let done = self.begin(&call).await;
-            self.count(call.operation, began, done.as_ref().err());
-            match done {
-                Err(error) if error.is_temporary() && tries.wait().await => {}
-                done => return done,
+        self.with_patience(&call, || self.begin(&call)).await
+    }
+
+    /// Tries as long as there is patience: one step of whatever trace it is part of, each try counted.
+    async fn with_patience<T, F>(&self, call: &Call, attempt: impl Fn() -> F) -> Result<T, Error>
+    where
+        F: Future<Output = Result<T, Error>>,
+    {
+        let span = step!(
+            "object store",
+            otel.kind = "client",
+            otel.name = call.operation,
+            bytes = call.payload.size()
+        );
+        let trying = async {
+            let mut tries = call.patience.begin();
+            loop {
+                let began = Instant::now();
+                let done = attempt().await;
+                self.count(call.operation, began, done.as_ref().err());
+                match done {
+                    Err(error) if error.is_temporary() && tries.wait().await => {}
+                    done => return done,
+                }
             }
-        }
+        };
+        trying.instrument(span).await
     }
 
     async fn try_call(&self, call: &Call) -> Result<(HeaderMap, Bytes), Error> {
