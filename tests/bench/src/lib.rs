@@ -7,6 +7,7 @@
 //!
 //! Wall time is printed for orientation only: other work on the machine moves it, CPU time hardly.
 
+mod arguments;
 pub mod client;
 pub mod floor;
 pub mod neighbours;
@@ -15,3 +16,5 @@ pub mod push;
 pub mod s3;
 pub mod table;
 pub mod work;
+
+pub use arguments::Arguments;

@@ -1,111 +1,12 @@
 //! Prints the tables of docs/performance.md.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use bench::{floor, neighbours, push, s3, table, work};
-use clap::{Parser, Subcommand};
-
-/// Measures a service's CPU time and memory beside a floor: for uploads a bare loop that reads sockets and writes files,
-/// for push (`bench push`) one that writes ready frames to sockets
-#[derive(Parser)]
-struct Arguments {
-    /// The server: `windlass-upload` or `windlass-push`, or `windlass`, which is started as `windlass dev`
-    #[arg(long, global = true, value_name = "FILE", env = "WINDLASS_BENCH_SERVER")]
-    server: Option<PathBuf>,
-
-    /// Folder for the uploads, on the disk that is to be measured; the system's temporary folder when absent
-    #[arg(long, global = true, value_name = "DIR")]
-    dir: Option<PathBuf>,
-
-    /// Rounds of each row; the table shows their median
-    #[arg(long, global = true, value_name = "N", default_value_t = 5)]
-    rounds: usize,
-
-    /// Size of the large upload, MiB
-    #[arg(long, value_name = "N", default_value_t = 4_096)]
-    large_mib: u64,
-
-    /// Run only rows whose name contains this
-    #[arg(long, global = true, value_name = "TEXT", default_value = "")]
-    only: String,
-
-    /// Sizes that prove nothing but that the program runs
-    #[arg(long, global = true)]
-    smoke: bool,
-
-    #[command(subcommand)]
-    command: Option<Command>,
-}
-
-#[derive(Subcommand)]
-enum Command {
-    /// Measure the push service instead of uploads
-    Push,
-    /// Measure how a tenant that floods the upload service slows another one
-    Neighbours,
-    /// Measure uploads into an S3 server beside a bare client of the same library, which is started for it
-    S3 {
-        /// Instead of the table: so many uploads at once, with the memory that they take
-        #[arg(long, value_name = "N")]
-        uploads: Option<u64>,
-        /// The size of each of these, MiB
-        #[arg(long, value_name = "N", default_value_t = 100)]
-        size_mib: u64,
-        /// The byte budget of the server, MiB; its own when absent
-        #[arg(long, value_name = "N")]
-        budget_mib: Option<u64>,
-    },
-    /// Be the bare client: upload so many objects into a bucket, then say what it took
-    #[command(hide = true)]
-    S3Bare {
-        endpoint: String,
-        uploads: u64,
-        at_once: u64,
-        size: u64,
-    },
-    /// Be the floor of the push service: serve on a free port until killed
-    #[command(hide = true)]
-    PushFloor,
-    /// Be the floor: serve on a free port until killed, files into DIR
-    #[command(hide = true)]
-    Floor { dir: PathBuf },
-}
+use bench::Arguments;
+use clap::Parser as _;
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    let (rounds, works, push_works) = if arguments.smoke {
-        (1, work::smoke(), push::work::smoke())
-    } else {
-        (arguments.rounds, work::all(arguments.large_mib), push::work::all())
-    };
-    let settings = table::Settings {
-        server: arguments.server,
-        dir: arguments.dir,
-        rounds,
-        only: arguments.only,
-        works,
-    };
-    let done = match &arguments.command {
-        Some(Command::Floor { dir }) => floor::serve(dir),
-        Some(Command::PushFloor) => push::floor::serve(),
-        Some(Command::Push) => push::table::run(&settings, &push_works),
-        Some(Command::Neighbours) => neighbours::run(&settings),
-        Some(Command::S3 {
-            uploads: Some(uploads),
-            size_mib,
-            budget_mib,
-        }) => s3::crowd::run(&settings, *uploads, size_mib * work::MIB, *budget_mib),
-        Some(Command::S3 { .. }) => s3::run(&settings, arguments.smoke),
-        Some(Command::S3Bare {
-            endpoint,
-            uploads,
-            at_once,
-            size,
-        }) => s3::bare::run(endpoint, *uploads, *at_once, *size),
-        None => table::run(&settings),
-    };
-    match done {
+    match Arguments::parse().run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("bench: {error:#}");

@@ -45,9 +45,15 @@ pub fn run(settings: &Settings) -> anyhow::Result<()> {
     print_machine(&server, &dir);
     let mut ratios = Vec::new();
     let (mut alone, mut beside) = (Vec::new(), Vec::new());
-    for _ in 0..settings.rounds {
-        let one = sample(&server, &dir, &work, false)?;
-        let other = sample(&server, &dir, &work, true)?;
+    for round in 0..settings.rounds {
+        // Who comes first finds the machine another than who comes second.
+        let first = sample(&server, &dir, &work, round % 2 == 1)?;
+        let second = sample(&server, &dir, &work, round % 2 == 0)?;
+        let (one, other) = if round % 2 == 0 {
+            (first, second)
+        } else {
+            (second, first)
+        };
         alone.push(one);
         beside.push(other);
         ratios.push(other / one);

@@ -136,6 +136,16 @@ impl Process {
         Self::start(command, folder(dir)?)
     }
 
+    /// Starts the bare client of an object store, ready to be given bytes.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn bare(dir: &Path, bucket: &Bucket) -> anyhow::Result<Self> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args(["s3-floor", &bucket.endpoint()]);
+        Self::start(command, folder(dir)?)
+    }
+
     fn start(mut command: Command, folder: TempDir) -> anyhow::Result<Self> {
         // The log is written as in production, to a file.
         let log = File::create(folder.path().join("stderr.log"))?;

@@ -1,6 +1,7 @@
 //! Uploads into an object store: what the service costs beside a bare client of the same library, which streams the same
-//! bytes from its memory into the same S3 server, by turns. The service takes them from sockets, keeps a record, and
-//! makes them one object with its documents beside it; the client does one multipart upload each.
+//! bytes from sockets into the same S3 server, by turns; and, for what receiving costs, beside one that has them in its
+//! memory. The service speaks HTTP, keeps a record, and makes one object with its documents beside it; the client does one
+//! multipart upload each.
 
 pub mod bare;
 mod connector;
@@ -39,22 +40,23 @@ pub fn run(settings: &Settings, smoke: bool) -> anyhow::Result<()> {
     let dir = settings.dir.clone().unwrap_or_else(std::env::temp_dir);
     print_machine(&server, &dir);
     println!(
-        "| uploads | MiB/s | bare | ratio | reach | reached | CPU s/GiB | bare | ratio | reach | reached |\n\
-         |---|---|---|---|---|---|---|---|---|---|---|"
+        "| uploads | MiB/s | bare | ratio | reach | reached | CPU s/GiB | bare | ratio | reach | reached | bare, from memory: \
+         MiB/s, CPU s/GiB |\n|---|---|---|---|---|---|---|---|---|---|---|---|"
     );
     for work in works(smoke).iter().filter(|work| work.name.contains(&settings.only)) {
-        let (mut own, mut bare) = (Vec::new(), Vec::new());
+        let (mut own, mut bare, mut resting) = (Vec::new(), Vec::new(), Vec::new());
         for round in 0..settings.rounds {
             // Who comes first finds the machine another than who comes second.
             if round % 2 == 0 {
                 own.push(of_service(&server, &dir, work)?);
-                bare.push(of_bare(work)?);
+                bare.push(of_bare(&dir, work)?);
             } else {
-                bare.push(of_bare(work)?);
+                bare.push(of_bare(&dir, work)?);
                 own.push(of_service(&server, &dir, work)?);
             }
+            resting.push(from_memory(work)?);
         }
-        print_row(work, &own, &bare)?;
+        print_row(work, &own, &bare, &resting)?;
     }
     Ok(())
 }
@@ -81,15 +83,24 @@ fn works(smoke: bool) -> Vec<Work> {
 fn of_service(server: &Path, dir: &Path, work: &Work) -> anyhow::Result<Sample> {
     let bucket = Bucket::start();
     let process = Process::with_bucket(server, dir, &bucket, None)?;
+    measure(work, Language::Tus, process)
+}
+
+fn of_bare(dir: &Path, work: &Work) -> anyhow::Result<Sample> {
+    let bucket = Bucket::start();
+    measure(work, Language::Floor, Process::bare(dir, &bucket)?)
+}
+
+fn measure(work: &Work, language: Language, process: Process) -> anyhow::Result<Sample> {
     let (before, begun) = (process.cpu()?, Instant::now());
-    client::run(work, Language::Tus, process.address())?;
+    client::run(work, language, process.address())?;
     let took = begun.elapsed().as_secs_f64();
     let cpu = (process.cpu()? - before).as_secs_f64();
     process.end()?.close()?;
     Ok(sample(work, took, cpu))
 }
 
-fn of_bare(work: &Work) -> anyhow::Result<Sample> {
+fn from_memory(work: &Work) -> anyhow::Result<Sample> {
     let bucket = Bucket::start();
     let numbers = [work.uploads, work.at_once, work.size].map(|number| number.to_string());
     let output = Command::new(std::env::current_exe()?)
@@ -111,7 +122,7 @@ fn sample(work: &Work, took: f64, cpu: f64) -> Sample {
     }
 }
 
-fn print_row(work: &Work, own: &[Sample], bare: &[Sample]) -> anyhow::Result<()> {
+fn print_row(work: &Work, own: &[Sample], bare: &[Sample], resting: &[Sample]) -> anyhow::Result<()> {
     let median = |samples: &[Sample], of: fn(&Sample) -> f64| spread(samples.iter().map(of).collect());
     // Of each pair: what the machine does to both is in neither then.
     let ratio = |of: fn(&Sample) -> f64| {
@@ -123,7 +134,7 @@ fn print_row(work: &Work, own: &[Sample], bare: &[Sample]) -> anyhow::Result<()>
     let (rates, cpus) = (ratio(rate)?, ratio(cpu)?);
     let said = |reached: bool| if reached { "yes" } else { "**no**" };
     println!(
-        "| {} | {:.0} | {:.0} | {rates} | {REACH_RATE:.2} | {} | {} | {} | {cpus} | {REACH_CPU:.2} | {} |",
+        "| {} | {:.0} | {:.0} | {rates} | {REACH_RATE:.2} | {} | {} | {} | {cpus} | {REACH_CPU:.2} | {} | {:.0}, {} |",
         work.name,
         median(own, rate)?.median,
         median(bare, rate)?.median,
@@ -131,6 +142,8 @@ fn print_row(work: &Work, own: &[Sample], bare: &[Sample]) -> anyhow::Result<()>
         median(own, cpu)?,
         median(bare, cpu)?,
         said(cpus.median <= REACH_CPU),
+        median(resting, rate)?.median,
+        median(resting, cpu)?,
     );
     Ok(())
 }
