@@ -1,6 +1,6 @@
 //! The bare client: `object_store` itself, with its own multipart upload. Part size, parts under way at once and unsigned
 //! payloads are the service's, the HTTP client is the same. It gets the bytes as the service does, from sockets, in the
-//! words of the [floor](crate::floor); or it has them in its memory, and sends without receiving.
+//! words of the [floor]; or it has them in its memory, and sends without receiving.
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
