@@ -179,6 +179,24 @@ impl Client {
         }
     }
 
+    /// Begins a PATCH by any request head and waits until the server has read `bytes` of its body: what the kernel
+    /// alone has taken may be thrown away with the connection. This client is to be the server's only one meanwhile.
+    ///
+    /// # Panics
+    /// When the server does not read them.
+    pub async fn begin_read(&self, upload: &Upload, request: Request, body: Body, bytes: u64) -> Patching {
+        let before = self.counter("windlass_received_bytes_total").await;
+        let overhead = self.overhead().bytes();
+        let patch = self.begin_by(upload, request, body).await;
+        patch.has_sent(bytes).await;
+        eventually(SOON, "the server to have read the body's bytes", async || {
+            let heads = self.overhead().bytes() - overhead;
+            (self.counter("windlass_received_bytes_total").await - before >= heads + bytes).then_some(())
+        })
+        .await;
+        patch
+    }
+
     /// Sends what is missing and proves that the whole file is there.
     ///
     /// # Panics

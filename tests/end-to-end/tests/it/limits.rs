@@ -82,7 +82,7 @@ async fn a_hundred_uploads_at_once_all_arrive() {
 
 #[tokio::test]
 async fn a_body_that_brings_nothing_for_too_long_is_answered_and_what_came_is_kept() {
-    let server = Server::with(Settings::upload(&["idleTimeout: 300ms"])).await;
+    let server = Server::with(Settings::upload(&["idleTimeout: 1s"])).await;
     let client = Client::of(&server);
     let upload = client.create(Content::new(2, MIB)).await;
     for kept in [400_000, 700_000] {
