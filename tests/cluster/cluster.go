@@ -93,6 +93,22 @@ func root() string {
 // The kubeconfig of a cluster that the caller has already; empty if there is none.
 func given() string { return os.Getenv("KUBECONFIG") }
 
+// configOf is the given kubeconfig, or the one of the cluster that the arguments name.
+func configOf(arguments []string) (string, error) {
+	if config := given(); config != "" {
+		return config, nil
+	}
+	name, err := oneName(arguments)
+	if err != nil {
+		return "", err
+	}
+	cluster, err := find(name)
+	if err != nil {
+		return "", err
+	}
+	return cluster.adminConfig(), nil
+}
+
 // find reads a cluster's record. A cluster whose PID 1 is gone is not found.
 func find(name string) (*Cluster, error) {
 	record, err := os.ReadFile(filepath.Join(root(), name, "cluster.json"))

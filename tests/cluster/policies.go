@@ -116,17 +116,9 @@ func (n Node) felixReady() error {
 // enforcement is the verb of the same name: it tries out whether a policy stops what it says. A cluster that takes a
 // NetworkPolicy and does nothing about it looks no different otherwise.
 func enforcement(arguments []string) error {
-	config := given()
-	if config == "" {
-		name, err := oneName(arguments)
-		if err != nil {
-			return err
-		}
-		cluster, err := find(name)
-		if err != nil {
-			return err
-		}
-		config = cluster.adminConfig()
+	config, err := configOf(arguments)
+	if err != nil {
+		return err
 	}
 	verdict, err := probe(config)
 	if err != nil {

@@ -26,17 +26,9 @@ func list([]string) error {
 
 // kubeconfig is the verb of the same name.
 func kubeconfig(arguments []string) error {
-	config := given()
-	if config == "" {
-		name, err := oneName(arguments)
-		if err != nil {
-			return err
-		}
-		cluster, err := find(name)
-		if err != nil {
-			return err
-		}
-		config = cluster.adminConfig()
+	config, err := configOf(arguments)
+	if err != nil {
+		return err
 	}
 	fmt.Println(config)
 	return nil
@@ -47,13 +39,9 @@ func kubectl(arguments []string) error {
 	if len(arguments) < 2 {
 		return errors.New("wanted: NAME ARGUMENT…")
 	}
-	config := given()
-	if config == "" {
-		cluster, err := find(arguments[0])
-		if err != nil {
-			return err
-		}
-		config = cluster.adminConfig()
+	config, err := configOf(arguments[:1])
+	if err != nil {
+		return err
 	}
 	command, err := kubectlOf(config, arguments[1:]...)
 	if err != nil {

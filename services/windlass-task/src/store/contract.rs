@@ -30,6 +30,25 @@ pub(super) struct Backend {
     pub(super) clock: TestClock,
 }
 
+impl Backend {
+    pub(super) fn of(
+        store: impl TaskStore + Inventory + Outbox + Catalogue + Rebuild,
+        feed: Feed,
+        clock: TestClock,
+    ) -> Self {
+        let store = Arc::new(store);
+        Self {
+            inventory: store.clone(),
+            outbox: store.clone(),
+            catalogue: store.clone(),
+            rebuild: store.clone(),
+            store,
+            feed,
+            clock,
+        }
+    }
+}
+
 /// A clock that stands still until it is moved.
 #[derive(Clone, Default)]
 pub(super) struct TestClock(Arc<AtomicU64>);

@@ -23,16 +23,7 @@ async fn the_embedded_store_keeps_the_contract() {
         let store = open(directory.path(), &clock);
         directories.borrow_mut().push(directory);
         let feed = store.feed().clone();
-        let store = Arc::new(store);
-        Backend {
-            outbox: store.clone(),
-            catalogue: store.clone(),
-            inventory: store.clone(),
-            rebuild: store.clone(),
-            store,
-            feed,
-            clock,
-        }
+        Backend::of(store, feed, clock)
     })
     .await;
 }

@@ -40,16 +40,7 @@ async fn the_redis_store_keeps_the_contract() {
         let store = RedisStore::with_clock(&Settings::of(redis.url()), Arc::new(move |_| shown.now())).unwrap();
         servers.borrow_mut().push(redis);
         let feed = store.feed().clone();
-        let store = Arc::new(store);
-        Backend {
-            outbox: store.clone(),
-            catalogue: store.clone(),
-            inventory: store.clone(),
-            rebuild: store.clone(),
-            store,
-            feed,
-            clock,
-        }
+        Backend::of(store, feed, clock)
     })
     .await;
 }

@@ -28,16 +28,7 @@ async fn the_redis_store_keeps_the_contract_on_a_cluster() {
         let store = RedisStore::with_clock(&settings, Arc::new(move |_| shown.now())).unwrap();
         eventually("all primaries", async || store.client().is_connected().then_some(())).await;
         let feed = store.feed().clone();
-        let store = Arc::new(store);
-        Backend {
-            outbox: store.clone(),
-            catalogue: store.clone(),
-            inventory: store.clone(),
-            rebuild: store.clone(),
-            store,
-            feed,
-            clock,
-        }
+        Backend::of(store, feed, clock)
     })
     .await;
 }
