@@ -20,6 +20,7 @@ use tokio::time::Instant;
 use windlass_redis::{Call, Client, FromRedisValue, cmd, from_redis_value};
 use windlass_serve::Program;
 use windlass_task::Tenant;
+use windlass_task::store::Records;
 
 use self::entry::{Ending, Entry};
 use crate::api::Api;
@@ -135,21 +136,34 @@ impl std::fmt::Debug for Intake {
 }
 
 impl Intake {
-    /// What is configured, if it is; `client` is the Redis that nodes share.
+    /// Refuses a stream where no Redis has the records, for who has not opened them yet.
+    ///
+    /// # Errors
+    /// [`config::Error`] when one is configured and `is_shared` is false.
+    pub fn check(config: &Config, is_shared: bool) -> Result<(), config::Error> {
+        if config.events.is_some() && !is_shared {
+            return Err(config::Error::new("events", "needs store.redis, where the stream is"));
+        }
+        Ok(())
+    }
+
+    /// What is configured, if it is; the stream is in the Redis that has the `records`.
     ///
     /// # Errors
     /// [`config::Error`] when there is no such Redis.
     pub fn open(
         config: &Config,
         push: &Arc<Push>,
-        client: Option<&Client>,
+        records: Option<&Records>,
         program: &mut Program,
     ) -> Result<Option<Self>, config::Error> {
-        let Some(settings) = &config.events else {
+        let shared = records.and_then(|records| records.shared.as_ref());
+        Self::check(config, shared.is_some())?;
+        let (Some(settings), Some(shared)) = (&config.events, shared) else {
             return Ok(None);
         };
-        let client = client.ok_or_else(|| config::Error::new("events", "needs store.redis, where the stream is"))?;
-        let intake = Self::new(Arc::clone(push), client.clone(), settings.clone(), program.registry());
+        let client = shared.client().clone();
+        let intake = Self::new(Arc::clone(push), client, settings.clone(), program.registry());
         Ok(Some(intake))
     }
 

@@ -62,11 +62,10 @@ async fn serve(arguments: Arguments) -> anyhow::Result<()> {
     if let Some(store) = &store {
         store.register(program.registry());
     }
-    let client = store.as_ref().map(|store| store.client().clone());
     let records = store.map(Records::from);
     let config = file.push.unwrap_or_default();
     let push = Push::open(&config, &mut program, records.as_ref())?;
-    let intake = Intake::open(&config, &push, client.as_ref(), &mut program)?;
+    let intake = Intake::open(&config, &push, records.as_ref(), &mut program)?;
     let app = program.authenticated(windlass_push::router(Arc::clone(&push)));
     let app = app.merge(windlass_push::open_router(Arc::clone(&push)));
     program.administer(windlass_push::admin_router(Arc::clone(&push)));

@@ -7,6 +7,7 @@
 //!
 //! It must not know HTTP, WebSocket, files' bytes or any protocol of a client.
 
+pub mod announce;
 pub mod catalogue;
 pub mod change;
 pub mod epoch;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use windlass_serve::config::Time;
 
-use crate::{content, garbage, hooks, tenants, tusd};
+use crate::{announce, content, garbage, hooks, tenants, tusd};
 
 /// The `upload` section of a configuration file. Times are texts such as `500ms`, `15s`, `5m`, `24h`.
 #[derive(Debug, Clone, Deserialize)]
@@ -41,6 +41,8 @@ pub struct Config {
     pub hooks: Option<hooks::Settings>,
     /// Where tusd's uploads are that go on here; none when absent.
     pub tusd: Option<tusd::Settings>,
+    /// Where durable events are announced to other services; nowhere when absent.
+    pub announce: Option<announce::Settings>,
 }
 
 impl Default for Config {
@@ -64,6 +66,7 @@ impl Default for Config {
             garbage: Some(garbage::Settings::default()),
             hooks: None,
             tusd: None,
+            announce: None,
         }
     }
 }
@@ -80,6 +83,9 @@ pub enum Error {
     /// The hooks cannot be.
     #[error(transparent)]
     ReadHooks(#[from] hooks::settings::Error),
+    /// There is no stream that other services read.
+    #[error("upload.announce needs store.redis, where the stream is")]
+    AnnounceNowhere,
     /// What is taken over from tusd cannot be.
     #[error(transparent)]
     ReadTusd(#[from] tusd::settings::Error),

@@ -98,6 +98,7 @@ pub(crate) fn open_places(
             store.register(registry);
             store.into()
         }
+        None if config.announce.is_some() => return Err(config::Error::AnnounceNowhere.into()),
         None => EmbeddedStore::open(data_dir, options)?.into(),
     };
     let storage: Arc<dyn Storage> = match bucket {

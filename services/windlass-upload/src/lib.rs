@@ -6,6 +6,7 @@
 //!
 //! It must not know of WebSocket or channels: watchers learn from the commits.
 
+pub mod announce;
 mod append;
 mod concat;
 pub mod config;

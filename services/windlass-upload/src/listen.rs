@@ -8,6 +8,7 @@ use windlass_task::feed::Standing;
 use windlass_task::outbox::{self, Subscriber};
 use windlass_task::{Catalogue, Entry, Event, EventType, Status};
 
+use crate::announce::Announcer;
 use crate::concat;
 use crate::hooks::Delivery;
 use crate::metrics::Metrics;
@@ -27,6 +28,7 @@ pub(crate) async fn run(upload: &Arc<Upload>) {
         outbox::run(outbox(), Arc::new(JoinListener(Arc::clone(upload)))),
         outbox::run(outbox(), Arc::new(TenantsListener(Arc::clone(&upload.tenants)))),
         Delivery::run(upload),
+        Announcer::run(upload),
         follow(upload),
     );
 }

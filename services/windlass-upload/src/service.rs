@@ -7,6 +7,7 @@ use prometheus_client::registry::Registry;
 use tokio::time::Instant;
 use tracing::Instrument as _;
 use windlass_serve::{Caller, Shutdown, Tracker, step, trace};
+use windlass_task::announce::Announce;
 use windlass_task::peers::Answer;
 use windlass_task::quota::Quotas;
 use windlass_task::rebuild::Rebuild;
@@ -15,6 +16,7 @@ use windlass_task::{
     Record, Right, TaskId, TaskKey, TaskStore, Tenant, Token, store,
 };
 
+use crate::announce::Announcer;
 use crate::config::{self, Config, Validated};
 use crate::error::Error;
 use crate::holder::{Hold, Holders, Refusal};
@@ -92,6 +94,8 @@ pub struct Parts {
     pub jobs: Arc<dyn Jobs>,
     /// What has to be recorded again after the store has forgotten something.
     pub rebuild: Arc<dyn Rebuild>,
+    /// Where events are announced to other services, if they can be.
+    pub announce: Option<Arc<dyn Announce>>,
     /// The bytes.
     pub storage: Arc<dyn Storage>,
     /// The signal to go down.
@@ -119,6 +123,7 @@ impl Parts {
             quotas: Arc::clone(&records.quotas),
             jobs: Arc::clone(&records.jobs),
             rebuild: Arc::clone(&records.rebuild),
+            announce: records.shared.clone().map(|store| Arc::new(store) as Arc<dyn Announce>),
             feed: records.feed.clone(),
             peers: Arc::clone(&records.peers),
             storage,
@@ -139,6 +144,7 @@ pub struct Upload {
     pub(crate) verdicts: Verdicts,
     pub(crate) tusd: Option<TakeOver>,
     pub(crate) tenants: Arc<Tenants>,
+    pub(crate) announcer: Option<Arc<Announcer>>,
 }
 
 impl Upload {
@@ -162,6 +168,7 @@ impl Upload {
         parts.peers.serve(holders.process(), Arc::new(holders.clone()));
         Ok(Arc::new(Self {
             tenants: Arc::new(tenants),
+            announcer: Announcer::open(config.announce.as_ref(), parts.announce.as_ref())?.map(Arc::new),
             config: validated,
             parts,
             holders,

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use serde::Deserialize;
-use windlass_push::Push;
+use windlass_push::{Intake, Push};
 use windlass_serve::{Flags, Program, auth, config, listener, program, telemetry};
 use windlass_upload::embedded::{self, Embedded};
 
@@ -85,6 +85,7 @@ pub async fn run(arguments: Arguments) -> ExitCode {
 async fn serve(arguments: Arguments) -> Result<(), Error> {
     let Arguments { data_dir, flags } = arguments;
     let config: Config = config::read_or_default(flags.config.as_deref())?;
+    Intake::check(&config.push, config.store.redis.is_some())?;
     let mut program = Program::new(flags, config.auth.as_ref(), &config.listener)?;
     let places = embedded::Places {
         data_dir: &data_dir,
@@ -93,6 +94,7 @@ async fn serve(arguments: Arguments) -> Result<(), Error> {
     };
     let Embedded { records, upload } = embedded::open(places, &config.upload, &mut program)?;
     let push = Push::open(&config.push, &mut program, Some(&records))?;
+    let intake = Intake::open(&config.push, &push, Some(&records), &mut program)?;
     let uploads = windlass_upload::router(Arc::clone(&upload));
     let api = program.authenticated(uploads.merge(windlass_push::router(Arc::clone(&push))));
     let app = api
@@ -102,7 +104,9 @@ async fn serve(arguments: Arguments) -> Result<(), Error> {
     let shutdown = program.shutdown();
     let bound = program.bind().await?;
     let uploading = Arc::clone(&upload);
-    let background = tokio::spawn(async move { tokio::join!(uploading.run(), push.run(shutdown)) });
+    let background = tokio::spawn(async move {
+        tokio::join!(uploading.run(), push.run(shutdown), Intake::take_all(intake));
+    });
     bound.run(app).await?;
     background.abort();
     upload.close().await;

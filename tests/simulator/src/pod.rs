@@ -65,6 +65,7 @@ impl Pod {
             // Each pod thinks that the turn is its own: what is done twice at once must do no harm.
             jobs: Arc::new(LocalJobs::default()),
             outbox: Arc::new(Nobody),
+            announce: None,
             catalogue: Arc::new(Nobody),
             quotas: Arc::new(LocalQuotas::default()),
             peers: Arc::new(Deaf),

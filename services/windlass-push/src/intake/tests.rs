@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use fixture_redis::Redis;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::time::Instant;
 use windlass_redis::Settings as RedisSettings;
 use windlass_serve::Authenticator;
@@ -20,11 +20,15 @@ struct Node {
 }
 
 fn node(redis: &Redis) -> Node {
+    node_with(redis, Settings::default())
+}
+
+fn node_with(redis: &Redis, events: Settings) -> Node {
     let settings = PushSettings::validate(&Config::default(), true).unwrap();
     let push = Push::new(settings, Authenticator::Loopback, None);
     let client = Client::open(&RedisSettings::of(redis.url()), None).unwrap();
     let mut registry = Registry::default();
-    let intake = Intake::new(Arc::clone(&push), client, Settings::default(), &mut registry);
+    let intake = Intake::new(Arc::clone(&push), client, events, &mut registry);
     Node {
         push,
         intake: Arc::new(intake),
@@ -111,6 +115,39 @@ async fn entries_are_carried_out_in_order_and_leave_the_stream_and_what_cannot_b
         node.counts(r#"push_events_total{outcome="done"} 6"#)
     })
     .await;
+    running.abort();
+}
+
+/// An upload's event as the upload service writes it.
+fn event(kind: &str, task: &str, sequence: u64) -> Value {
+    json!({
+        "specversion": "1.0", "id": format!("{task}/{sequence}"), "source": "/windlass/local", "type": kind,
+        "subject": task, "time": "2026-01-02T03:04:05Z", "tenant": "default", "sequence": sequence, "v": 1,
+        "data": {"taskId": task, "owner": "ada", "progress": 100, "timestamp": 1, "offset": 9, "length": 9},
+    })
+}
+
+#[tokio::test]
+async fn an_uploads_event_is_published_as_it_is_and_once_however_often_it_comes() {
+    let redis = Redis::start().await;
+    let settings = Settings {
+        channel: "uploads:{owner}/{task}".to_owned(),
+        ..Settings::default()
+    };
+    let node = node_with(&redis, settings);
+    let task = "local-01890a5d-ac96-774b-bcce-b302099a8057";
+    let created = event("dev.windlass.task.created", task, 1);
+    let completed = event("dev.windlass.task.completed", task, 2);
+    for text in [&created, &completed, &completed].map(Value::to_string) {
+        redis.command(&["XADD", STREAM, "*", "event", &text]);
+    }
+    // Not an upload's.
+    redis.command(&["XADD", STREAM, "*", "event", r#"{"specversion":"1.0"}"#]);
+    let running = node.run();
+    eventually("an empty stream", async || length(&redis, STREAM) == 0).await;
+    let published = node.published(&format!("uploads:ada/{task}")).await;
+    assert_eq!(published, [created, completed]);
+    assert_eq!(length(&redis, &node.intake.settings.dead()), 1);
     running.abort();
 }
 

@@ -6,6 +6,7 @@
 //! outcome is unknown. Each connection first settles the generation of all partitions, so that what Redis may have
 //! forgotten is told from what was never there.
 
+mod announce;
 mod catalogue;
 mod delivery;
 mod entry;

@@ -97,6 +97,12 @@ fn a_wrong_configuration_leaves_with_2_and_touches_nothing() {
         unknown.contains("maxSize") && unknown.contains("line 2") && unknown.contains("c.yaml"),
         "{unknown}"
     );
+    for (alone, named) in [
+        ("upload: {announce: {}}\n", "upload.announce"),
+        ("push: {events: {}}\n", "push.events"),
+    ] {
+        assert!(dev(alone, &listen).contains(named), "{named}");
+    }
     assert!(dev("auth: {hs256SecretFile: /nowhere}\n", &listen).contains("/nowhere"));
     assert!(dev("", &["--listen", "0.0.0.0:0"]).contains("hs256SecretFile"));
     assert!(dev("", &["--listen", "everywhere"]).contains("IP:PORT"));
