@@ -103,9 +103,13 @@ test('no service depends on another, except the binary that joins them', () => {
   }
 });
 
-test('no service depends on the operator', () => {
-  for (const crate of crates.filter(({ manifest_path: path }) => relative(root, path).startsWith('services/'))) {
-    assert.deepEqual([...reachable(crate.name)].filter((name) => name.includes('operator')), []);
+test('no service depends on the operator, nor the operator on a service', () => {
+  for (const [folder, other] of [['services/', 'operator/'], ['operator/', 'services/']]) {
+    const there = crates.filter((crate) => pathOf(crate).startsWith(other)).map(({ name }) => name);
+    assert.ok(there.length > 0, `no crate in ${other}`);
+    for (const crate of crates.filter((crate) => pathOf(crate).startsWith(folder))) {
+      assert.deepEqual([...reachable(crate.name)].filter((name) => there.includes(name)), [], `${crate.name} reaches ${other}`);
+    }
   }
 });
 
@@ -166,6 +170,11 @@ function permits(expression) {
     return LICENCES.has(name);
   };
   return either() && tokens.length === 0;
+}
+
+/** Where a crate is, from the repository's root. */
+function pathOf(crate) {
+  return relative(root, crate.manifest_path);
 }
 
 /** The workspace's crates that a crate depends on, directly or not, in builds and in tests. */
