@@ -32,6 +32,12 @@ impl Marker {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The random id of the server process.
+    #[must_use]
+    pub fn process(&self) -> &str {
+        self.0.split_once(':').map_or(&self.0, |(process, _)| process)
+    }
 }
 
 /// What is done on each new connection before anybody uses it, and in a cluster for slots that come to its server.

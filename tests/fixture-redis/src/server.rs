@@ -117,6 +117,36 @@ impl Redis {
         self.primary = None;
     }
 
+    /// A planned switchover: does these commands and hands over to a replica in one step, after which it takes no write any
+    /// more, and waits until the replica is the primary and this one its replica.
+    ///
+    /// # Panics
+    /// When it does not come to that.
+    pub async fn hand_over(&mut self, heir: &mut Self, last: &[Vec<String>]) {
+        let (host, port) = (heir.address.ip().to_string(), heir.address.port().to_string());
+        let client = redis::Client::open(self.url()).expect("the address is one");
+        let mut connection = client
+            .get_connection_with_timeout(WITHIN)
+            .expect("the server can be reached");
+        let mut pipeline = redis::pipe();
+        pipeline.atomic();
+        for words in last {
+            pipeline.cmd(&words[0]).arg(&words[1..]);
+        }
+        pipeline.cmd("FAILOVER").arg("TO").arg(host).arg(port);
+        pipeline.exec(&mut connection).expect("the server hands over");
+        heir.primary = None;
+        heir.until("a replica that is the primary", |heir| {
+            heir.info("replication", "role").as_deref() == Some("master")
+        })
+        .await;
+        self.primary = Some(heir.address);
+        self.until("a former primary in step with its heir", |former| {
+            former.info("replication", "master_link_status").as_deref() == Some("up")
+        })
+        .await;
+    }
+
     /// Makes it a replica of another, whose data replace its own.
     pub fn follow(&mut self, primary: &Self) {
         let (host, port) = (primary.address.ip().to_string(), primary.address.port().to_string());

@@ -427,12 +427,13 @@ impl Prepare for Settle {
         let (seconds, micros): (u64, u64) = from_redis_value(time).map_err(unreadable)?;
         let now = seconds * 1_000 + micros / 1_000;
         let former = session.former().map_or("", Marker::as_str);
+        let marker = session.marker();
         let calls: Vec<Call> = keys::partitions()
             .map(keys::generation)
             .filter(|generation| session.serves(generation))
             .map(|generation| {
                 let call = scripts::SETTLE.call(&[&generation]);
-                call.arg(session.marker().as_str()).arg(now).arg(former)
+                call.arg(marker.as_str()).arg(now).arg(former).arg(marker.process())
             })
             .collect();
         let mut begun = 0;

@@ -7,15 +7,25 @@ use windlass_redis::Script;
 
 /// Answers the partition's generation. When the server that it belongs to is not this one (another process, another
 /// replication history, or a data set that is gone), something may have been forgotten: a new generation begins. Not when
-/// that server is known to have given this one all that it had.
+/// that server is known to have given this one all that it had: slots that were moved, or a planned switchover. There the
+/// field `heir`, `<process>:<Unix milliseconds>`, is the last write of the former primary before it stops taking any: who
+/// has the field has everything. After its time the former primary may have gone on, if its successor did not take over.
 ///
-/// KEYS generation; ARGV marker, now in Unix milliseconds, marker of who gave the data here or ''.
+/// KEYS generation; ARGV marker, now in Unix milliseconds, marker of who gave the data here or '', this process.
 pub(super) static SETTLE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         "
-local known = redis.call('HMGET', KEYS[1], 'marker', 'generation')
+local known = redis.call('HMGET', KEYS[1], 'marker', 'generation', 'heir')
 if known[1] == ARGV[1] and known[2] then return known[2] end
-if ARGV[3] ~= '' and known[1] == ARGV[3] and known[2] then
+local function is_heir()
+    if not known[3] then return false end
+    local process, ends = string.match(known[3], '^(%w+):(%d+)$')
+    return process == ARGV[4] and tonumber(ARGV[2]) < tonumber(ends)
+end
+local is_given = ARGV[3] ~= '' and known[1] == ARGV[3]
+local is_kept = known[2] and (is_given or is_heir())
+if known[3] then redis.call('HDEL', KEYS[1], 'heir') end
+if is_kept then
     redis.call('HSET', KEYS[1], 'marker', ARGV[1])
     return known[2]
 end

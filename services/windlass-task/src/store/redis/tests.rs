@@ -216,6 +216,43 @@ async fn a_replica_that_lags_and_is_promoted_refuses_the_tokens_of_what_it_may_h
     ));
 }
 
+/// The last writes of a primary that hands over to this process, as docs/redis.md tells those who run it.
+fn heir_writes(process: &str, until: u64) -> Vec<Vec<String>> {
+    keys::partitions()
+        .map(keys::generation)
+        .map(|generation| {
+            let words = ["HSET", &generation, "heir", &format!("{process}:{until}")];
+            words.map(str::to_owned).to_vec()
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn a_planned_switchover_keeps_the_generation_if_the_heir_comes_in_time() {
+    const FAR: u64 = 4_000_000_000_000;
+    for (until, is_heir, keeps) in [(FAR, true, true), (1, true, false), (FAR, false, false)] {
+        let mut primary = Redis::start().await;
+        let mut replica = primary.replica().await;
+        let proxy = Proxy::to(primary.address()).await;
+        let store = store(proxy.url());
+        let record = create(&store, 100).await;
+        let shown = live(store.commit(advance(&record, 50)).await.unwrap());
+        let heir = if is_heir { &replica } else { &primary };
+        let process = heir.info("server", "run_id").unwrap();
+        primary.hand_over(&mut replica, &heir_writes(&process, until)).await;
+        proxy.turn_to(replica.address());
+        let survived = load(&store, &record.key).await;
+        assert_eq!(survived.received, shown.received);
+        let generation = store.generation(&record.key).await.unwrap();
+        assert_eq!(generation == record.token.generation, keeps, "{until} {is_heir}");
+        // The field is used up: what is promoted later without a plan is no heir.
+        let left = replica.command(&["HEXISTS", &keys::generation(record.key.id.partition()), "heir"]);
+        assert_eq!(left, Value::Int(0));
+        let committed = store.commit(advance(&survived, 60)).await.unwrap();
+        assert_eq!(matches!(committed, Outcome::Committed(_)), keeps);
+    }
+}
+
 #[tokio::test]
 async fn a_strict_commit_that_no_replica_has_is_unknown() {
     let primary = Redis::start().await;
