@@ -1,54 +1,48 @@
-// Three push processes on one Redis, and everything about them killed, cut, emptied and replaced while stock clients listen
-// (promise P3): each client gets each number once and in order, or is told that it cannot be.
+// Three push processes on one Redis with a replica, and everything about them killed, cut, handed over, emptied and replaced
+// while stock clients listen (promise P3): each client gets each number once and in order, or is told that it cannot be.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import { connect } from './support/centrifuge.mjs';
+import { Listener, Publisher, listenInPython } from './support/numbers.mjs';
+import { isReady, nodes } from './support/push-fleet.mjs';
 import { call, startSharedPushFleet } from './support/push-redis.mjs';
-import { Redis } from './support/redis.mjs';
 import { until, within } from './support/wait.mjs';
 
 /** Milliseconds; outages are part of it, and the machine may be slow. */
 const LONG = 400_000;
-/** Clients at once; by hand 500, as the promise is measured. */
-const CLIENTS = Number(process.env.WINDLASS_PUSH_CLIENTS ?? 100);
+/** Clients at once: for JavaScript, and some for Python. */
+const CLIENTS = Number(process.env.WINDLASS_PUSH_CLIENTS ?? 500);
+const PYTHON_CLIENTS = 20;
 const CHANNELS = 20;
 /** Milliseconds for which Redis is cut off; by hand 30,000. */
 const OUTAGE = Number(process.env.WINDLASS_PUSH_OUTAGE ?? 6_000);
-/** Milliseconds between a channel's publications. */
-const PACE = 100;
-/** As a page would set them, if it wanted to be back soon. */
-const DELAYS = { minReconnectDelay: 200, maxReconnectDelay: 2_000 };
+/** Harm by which nothing is forgotten: nobody may be told so. */
+const SILENT = new Set(['a process killed', 'Redis cut off', 'a planned switchover', 'all processes replaced']);
 
 test('each number comes once and in order, or a client is told, whatever is harmed', { timeout: LONG }, async (t) => {
-  const fleet = await startSharedPushFleet(t);
-  const channels = Array.from({ length: CHANNELS }, (_, index) => new Publisher(fleet, `numbers-${index}`));
-  const listeners = Array.from({ length: CLIENTS }, (_, index) => new Listener(t, fleet, channels[index % CHANNELS]));
-  await within('all subscriptions', Promise.all(listeners.map(({ subscription }) => subscription.ready(LONG))), LONG);
+  const fleet = await startSharedPushFleet(t, { replicated: true });
+  const channels = Array.from({ length: CHANNELS }, (_, index) => new Publisher(t, fleet, `numbers-${index}`));
+  const stock = Array.from({ length: CLIENTS }, (_, index) => new Listener(t, fleet, channels[index % CHANNELS]));
+  await within('all subscriptions', Promise.all(stock.map(({ subscription }) => subscription.ready(LONG))), LONG);
+  const listeners = [...stock, ...(await listenInPython(t, fleet, channels, PYTHON_CLIENTS))];
   const publishing = channels.map((channel) => channel.run());
-  const silent = new Set(['a process killed', 'Redis cut off', 'all processes replaced']);
-  for (const [kind, harm] of Object.entries(harms(t, fleet))) {
+  for (const [kind, harm] of Object.entries(harms(fleet))) {
     const told = sum(listeners, ({ told }) => told);
-    const opened = sum(listeners, ({ sockets }) => sockets.length);
-    listeners.forEach((listener) => (listener.longest = 0));
-    await pause(1_000);
+    const opened = sum(stock, ({ sockets }) => sockets.length);
+    listeners.forEach((listener) => listener.begin());
+    await pause(500);
     const begun = Date.now();
     await harm();
-    const marks = channels.map((channel) => channel.acknowledged + 5);
-    const caughtUp = ({ channel, last }) => last >= marks[channels.indexOf(channel)];
-    await until(`everybody has caught up after: ${kind}`, () => listeners.every(caughtUp), LONG).catch((error) => {
-      const late = listeners.filter((listener) => !caughtUp(listener)).slice(0, 5);
-      throw new Error(`${error.message}: ${late.map((listener) => listener.describe()).join('; ')}`);
-    });
+    await everybodyCatchesUp(kind, channels, listeners);
     assert.deepEqual(listeners.flatMap(({ wrong }) => wrong), [], kind);
     const newlyTold = sum(listeners, ({ told }) => told) - told;
-    if (silent.has(kind)) assert.equal(newlyTold, 0, `${kind}: nobody misses anything, so nobody may be told so`);
-    const handshakes = sum(listeners, ({ sockets }) => sockets.length) - opened;
-    const longest = Math.max(...listeners.map(({ longest }) => longest));
+    if (SILENT.has(kind)) assert.equal(newlyTold, 0, `${kind}: nobody misses anything, so nobody may be told so`);
+    const handshakes = sum(stock, ({ sockets }) => sockets.length) - opened;
     t.diagnostic(
-      `${kind}: ${((Date.now() - begun) / 1_000).toFixed(1)} s; told ${newlyTold} of ${CLIENTS}; ` +
-        `longest silence ${longest} ms; ${handshakes} handshakes, at most ${peak(listeners, begun)} in a second`,
+      `${kind}: ${((Date.now() - begun) / 1_000).toFixed(1)} s; told ${newlyTold} of ${listeners.length}; longest silence ` +
+        `${Math.max(...listeners.map(({ longest }) => longest))} ms; ${handshakes} handshakes, at most ${peak(stock, begun)} in a second`,
     );
   }
   channels.forEach((channel) => (channel.ended = true));
@@ -60,8 +54,14 @@ test('each number comes once and in order, or a client is told, whatever is harm
 });
 
 /** What is done, in this order. */
-function harms(t, fleet) {
-  const { servers, redis, lines } = fleet;
+function harms(fleet) {
+  const { servers, lines } = fleet;
+  let [primary, replica] = [fleet.redis, fleet.replica];
+  /** Clients find the replica where the primary was; what was the primary is its replica now, if it lives. */
+  const swap = async () => {
+    [primary, replica] = [replica, primary];
+    await lines.redis.lead(primary.address);
+  };
   return {
     'a process killed': async () => {
       await servers[0].kill();
@@ -70,8 +70,15 @@ function harms(t, fleet) {
     },
     'Redis cut off': async () => {
       await lines.redis.cut();
-      await pause(OUTAGE);
+      // Nobody is worth less than the others, so nobody is taken out.
+      for (const end = Date.now() + OUTAGE; Date.now() < end; await pause(100)) {
+        assert.deepEqual(await Promise.all(servers.map(isReady)), [true, true, true]);
+      }
       await lines.redis.restore();
+    },
+    'a planned switchover': async () => {
+      await primary.handOver(replica);
+      await swap();
     },
     'all processes replaced': async () => {
       for (const server of servers) {
@@ -79,23 +86,32 @@ function harms(t, fleet) {
         await server.start();
       }
     },
-    'Redis killed, with its data': () => redis.restart(),
-    'Redis killed and emptied': () => redis.restart({ wiped: true }),
+    'Redis killed, with its data': () => primary.restart(),
+    'Redis killed and emptied': () => primary.restart({ wiped: true }),
     'a replica promoted': async () => {
-      const replica = await Redis.start(t);
-      await replica.follow(redis);
-      await redis.end();
+      await replica.inStep();
+      await primary.end();
       await replica.promote();
-      await lines.redis.lead(replica.address);
+      await swap();
     },
   };
+}
+
+/** Waits until everybody has what is published by now, and a little more. */
+async function everybodyCatchesUp(kind, channels, listeners) {
+  const marks = new Map(channels.map((channel) => [channel, channel.acknowledged + 5]));
+  const isLate = ({ channel, last }) => last < marks.get(channel);
+  await until(`everybody has caught up after: ${kind}`, () => !listeners.some(isLate), LONG).catch((error) => {
+    const late = listeners.filter(isLate);
+    throw new Error(`${error.message}: ${late.length} have not: ${late.slice(0, 5).map((listener) => listener.describe()).join('; ')}`);
+  });
 }
 
 test('a process that was killed leaves no ghost, and all processes are asked', { timeout: LONG }, async (t) => {
   const { servers } = await startSharedPushFleet(t);
   const [first, second, third] = servers;
   for (const server of [first, second]) {
-    const { client } = connect(t, server, DELAYS);
+    const { client } = connect(t, server);
     const subscription = client.newSubscription('room');
     subscription.subscribe();
     await within('the subscription', subscription.ready());
@@ -104,86 +120,21 @@ test('a process that was killed leaves no ghost, and all processes are asked', {
   await until('both are present', async () => (await clients()) === 2);
   await until('three nodes', async () => (await call(third, 'info')).nodes.length === 3);
   assert.equal((await call(third, 'channels')).channels.room.num_clients, 2);
+  // Each process shows those who run it all three: who is where, and that each sees its own probes.
+  for (const server of servers) {
+    await until('the probes of three nodes', async () => {
+      const seen = await nodes(server);
+      return seen.length === 3 && seen.every(({ probeAgeSeconds }) => probeAgeSeconds >= 0);
+    });
+    const connections = (await nodes(server)).map((node) => node.connections.centrifuge ?? 0).sort();
+    assert.deepEqual(connections, [0, 1, 1]);
+  }
   const begun = Date.now();
   await first.kill();
   await until('one is present', async () => (await clients()) === 1);
   t.diagnostic(`the ghost was gone after ${Date.now() - begun} ms`);
   assert.equal((await call(third, 'channels')).channels.room.num_clients, 1);
 });
-
-/** Numbers a channel's publications from 1, one after the other, each until it is acknowledged. */
-class Publisher {
-  acknowledged = 0;
-  repeated = 0;
-  ended = false;
-
-  constructor(fleet, name) {
-    this.fleet = fleet;
-    this.name = name;
-  }
-
-  async run() {
-    while (!this.ended) {
-      await this.publish(this.acknowledged + 1);
-      this.acknowledged += 1;
-      await pause(PACE);
-    }
-  }
-
-  async publish(number) {
-    const params = { channel: this.name, data: { number }, idempotency_key: `${this.name}-${number}` };
-    for (;;) {
-      try {
-        await call(this.fleet, 'publish', params);
-        return;
-      } catch {
-        this.repeated += 1;
-        await pause(PACE);
-      }
-    }
-  }
-}
-
-/** A stock client with one subscription. */
-class Listener {
-  last = 0;
-  count = 0;
-  told = 0;
-  longest = 0;
-  wrong = [];
-  /** Whether any number may come next: at the beginning, and when it was told that something is missing. */
-  #fresh = true;
-  #heard = Date.now();
-
-  constructor(t, fleet, channel) {
-    const { client, sockets } = connect(t, fleet, DELAYS);
-    this.sockets = sockets;
-    this.client = client;
-    this.channel = channel;
-    this.subscription = client.newSubscription(channel.name);
-    this.subscription.on('subscribed', ({ wasRecovering, recovered }) => {
-      if (!wasRecovering || recovered) return;
-      this.told += 1;
-      this.#fresh = true;
-    });
-    this.subscription.on('publication', ({ data }) => this.#hear(data.number));
-    this.subscription.subscribe();
-  }
-
-  describe() {
-    return `${this.channel.name} at ${this.last} of ${this.channel.acknowledged}, ${this.client.state} ${this.subscription.state}`;
-  }
-
-  #hear(number) {
-    const now = Date.now();
-    this.longest = Math.max(this.longest, now - this.#heard);
-    this.#heard = now;
-    this.count += 1;
-    if (!this.#fresh && number !== this.last + 1) this.wrong.push(`${this.channel.name}: ${number} after ${this.last}`);
-    this.#fresh = false;
-    this.last = number;
-  }
-}
 
 function sum(list, of) {
   return list.reduce((total, item) => total + of(item), 0);

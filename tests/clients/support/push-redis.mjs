@@ -5,12 +5,14 @@ import { startPushFleet } from './push-fleet.mjs';
 import { Redis } from './redis.mjs';
 import { startProxies } from './toxiproxy.mjs';
 
-/** Starts such a fleet for test `t`. */
-export async function startSharedPushFleet(t) {
+/** Starts such a fleet for test `t`; with `replicated`, Redis has a replica from the beginning. */
+export async function startSharedPushFleet(t, { replicated = false } = {}) {
   const redis = await Redis.start(t);
+  const replica = replicated ? await Redis.start(t) : undefined;
+  await replica?.follow(redis);
   const lines = await startProxies(t, { redis: redis.address });
-  const fleet = await startPushFleet(t, configuration(lines));
-  return { ...fleet, redis, lines };
+  const fleet = await startPushFleet(t, configuration(lines.redis.address));
+  return { ...fleet, redis, replica, lines };
 }
 
 /** Calls the API of a server or fleet; throws what is no result. */
@@ -22,11 +24,12 @@ export async function call({ origin }, method, params = {}) {
   return result;
 }
 
-function configuration(lines) {
+/** What all processes are told, with the address at which one reaches Redis. */
+export function configuration(address) {
   return [
     'store:',
     '  redis:',
-    `    url: redis://${lines.redis.address}`,
+    `    url: redis://${address}`,
     'push:',
     '  drain: { window: 2s, grace: 1s }',
     '  channels:',

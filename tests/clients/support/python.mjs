@@ -5,8 +5,11 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { deferred, until, within } from './wait.mjs';
 
-/** Starts `python/NAME` for test `t`. `lines` grows with what it prints; `ended` rejects with its error output. */
-export function startPython(t, name, args) {
+/**
+ * Starts `python/NAME` for test `t`. `lines` grows with what it prints, or `hear` is told each line; `ended` rejects with its
+ * error output.
+ */
+export function startPython(t, name, args, { hear } = {}) {
   const interpreter = process.env.WINDLASS_PYTHON;
   if (!interpreter) throw new Error('WINDLASS_PYTHON must name an interpreter with requirements.txt installed');
   const script = fileURLToPath(new URL(`../python/${name}`, import.meta.url));
@@ -15,7 +18,8 @@ export function startPython(t, name, args) {
   const lines = [];
   const ended = deferred();
   let errors = '';
-  createInterface({ input: child.stdout }).on('line', (line) => lines.push(JSON.parse(line)));
+  hear ??= (line) => lines.push(line);
+  createInterface({ input: child.stdout }).on('line', (line) => hear(JSON.parse(line)));
   child.stderr.setEncoding('utf8').on('data', (text) => (errors += text));
   child.once('error', ended.reject);
   child.once('close', (code, signal) => {
