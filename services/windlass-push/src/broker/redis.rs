@@ -49,6 +49,8 @@ pub struct Options {
     pub lease: Duration,
     /// For how long an unused channel's position is known.
     pub position_ttl: Duration,
+    /// How often a node proves that deliveries come to it.
+    pub probe: Duration,
 }
 
 impl Default for Options {
@@ -57,6 +59,7 @@ impl Default for Options {
         Self {
             lease: Duration::from_secs(10),
             position_ttl: Duration::from_secs(24 * 3_600),
+            probe: probe::EVERY,
         }
     }
 }
@@ -77,6 +80,7 @@ struct Node {
     presence: Presence,
     survey: Arc<Survey>,
     sight: Arc<Sight>,
+    probe_every: Duration,
 }
 
 impl Redis {
@@ -104,10 +108,11 @@ impl Redis {
             line: Line::start(client.clone(), Arc::clone(&ear)),
             ear,
             streams: Streams::new(client.clone(), options.position_ttl),
-            nodes: Nodes::new(client.clone(), node, options.lease, Arc::clone(&sight)),
+            nodes: Nodes::new(client.clone(), node, options, Arc::clone(&sight)),
             presence: Presence::new(client.clone()),
             survey,
             sight,
+            probe_every: options.probe,
             client,
         });
         let mut working = JoinSet::new();
@@ -139,7 +144,14 @@ impl Node {
     }
 
     async fn probe(self: Arc<Self>) {
-        probe::keep(self.client.clone(), &self.nodes, &self.line, &self.sight).await;
+        probe::keep(
+            self.client.clone(),
+            &self.nodes,
+            &self.line,
+            &self.sight,
+            self.probe_every,
+        )
+        .await;
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use windlass_redis::Client;
 
 use super::streams::{millis, read, unreachable};
-use super::{keys, scripts};
+use super::{Options, keys, probe, scripts};
 use crate::broker::{Error, NodeId, Sight};
 
 /// This node among the others.
@@ -16,6 +16,8 @@ pub(super) struct Nodes {
     client: Client,
     node: NodeId,
     lease: Duration,
+    /// For how long a probe that came says that this node sees.
+    sees_for: Duration,
     sight: Arc<Sight>,
 }
 
@@ -34,11 +36,12 @@ impl Living {
 }
 
 impl Nodes {
-    pub(super) fn new(client: Client, node: NodeId, lease: Duration, sight: Arc<Sight>) -> Self {
+    pub(super) fn new(client: Client, node: NodeId, options: Options, sight: Arc<Sight>) -> Self {
         Self {
             client,
             node,
-            lease,
+            lease: options.lease,
+            sees_for: probe::sees_for(options),
             sight,
         }
     }
@@ -66,12 +69,12 @@ impl Nodes {
 
     /// The nodes that live, and those that see.
     async fn lease(&self) -> Result<(Vec<String>, Vec<String>), Error> {
-        let sees = self.sight.age().is_some_and(|age| age < self.lease);
+        let sees_for = self.sight.age().and_then(|age| self.sees_for.checked_sub(age));
         let call = scripts::LEASE
             .call(&[keys::LIVE, keys::SEEING])
             .arg(self.node.to_string())
             .arg(millis(self.lease))
-            .arg(u8::from(sees));
+            .arg(sees_for.map_or(0, millis));
         read(self.client.run(&call).await.map_err(|error| unreachable(&error))?)
     }
 

@@ -8,17 +8,25 @@ use std::time::Duration;
 
 use super::line::Line;
 use super::nodes::Nodes;
-use super::{ear, keys};
+use super::{Options, ear, keys};
 use crate::broker::Sight;
 
 /// How often: Redis bears thousands of nodes at it, and clients notice a silence of some seconds no sooner.
-const PROBE_EVERY: Duration = Duration::from_secs(2);
+pub(super) const EVERY: Duration = Duration::from_secs(2);
 /// How many may fail in a row until the connection is made anew: one may be on its way while a reconnect goes on.
 const MISSED_MAX: u32 = 2;
 
+/// For how long a probe that came says that its node sees: two and a half times as long as one takes to follow the other.
+/// Each is told to the others half a time after it was sent, so that two and a half outlast a telling that is late. And a
+/// node that sees nothing asks about the others three and a half times after its last probe at the earliest: of nodes that
+/// went blind together none takes another for seeing.
+pub(super) fn sees_for(options: Options) -> Duration {
+    options.probe * 5 / 2
+}
+
 /// Never returns.
-pub(super) async fn keep(client: windlass_redis::Client, nodes: &Nodes, line: &Line, sight: &Sight) {
-    let mut ticks = tokio::time::interval(PROBE_EVERY);
+pub(super) async fn keep(client: windlass_redis::Client, nodes: &Nodes, line: &Line, sight: &Sight, every: Duration) {
+    let mut ticks = tokio::time::interval(every);
     // A node that was stopped need not prove itself for the time that it lost.
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let (mut missed, mut renewed) = (0, false);
@@ -28,9 +36,11 @@ pub(super) async fn keep(client: windlass_redis::Client, nodes: &Nodes, line: &L
             missed = 0;
             continue;
         }
-        tokio::time::sleep(PROBE_EVERY / 2).await;
-        if sight.age().is_some_and(|age| age < PROBE_EVERY) {
+        tokio::time::sleep(every / 2).await;
+        if sight.age().is_some_and(|age| age < every) {
             (missed, renewed) = (0, false);
+            // Others judge themselves by it. Untold, it is told with the lease.
+            let _ = nodes.renew().await;
             continue;
         }
         missed += 1;

@@ -112,16 +112,17 @@ return 1
 
 /// Takes or keeps a node's lease, and notes whether it sees its probes. Answers the nodes that have one, and those that see.
 ///
-/// KEYS live, seeing; ARGV node, lease in milliseconds, 1 when it sees.
+/// KEYS live, seeing; ARGV node, lease and for how long it sees in milliseconds, 0 when it does not.
 pub(super) static LEASE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         "
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local ends = string.format('%.0f', now + ARGV[2])
+local sees = now + ARGV[3]
 now = string.format('%.0f', now)
 redis.call('ZADD', KEYS[1], ends, ARGV[1])
-if ARGV[3] == '1' then redis.call('ZADD', KEYS[2], ends, ARGV[1]) end
+if ARGV[3] ~= '0' then redis.call('ZADD', KEYS[2], string.format('%.0f', sees), ARGV[1]) end
 redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', '(' .. now)
 return {
     redis.call('ZRANGE', KEYS[1], now, '+inf', 'BYSCORE'),

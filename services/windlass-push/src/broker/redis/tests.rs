@@ -10,6 +10,7 @@ use crate::broker::contract::{self, Noted, all, channel, eventually, outgoing, p
 const OPTIONS: Options = Options {
     lease: Duration::from_millis(600),
     position_ttl: Duration::from_secs(3_600),
+    probe: Duration::from_millis(400),
 };
 
 /// A Redis that nodes share.
