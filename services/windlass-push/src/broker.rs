@@ -9,6 +9,8 @@
 pub mod bounded;
 #[cfg(test)]
 mod contract;
+#[cfg(test)]
+mod histories;
 pub mod memory;
 pub mod redis;
 mod sight;

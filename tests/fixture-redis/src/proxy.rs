@@ -9,6 +9,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
+use crate::deaf::Words;
+
 /// What is done with what passes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mode {
@@ -18,6 +20,8 @@ enum Mode {
     LoseReplies,
     /// Nothing passes, and nothing is lost: it comes when the way is free again.
     Hold,
+    /// What was published is lost on its way to who has subscribed; all else passes.
+    Deafen,
     /// Connections are cut, and new ones at once.
     Cut,
 }
@@ -79,6 +83,11 @@ impl Proxy {
         self.mode.send_replace(Mode::Hold);
     }
 
+    /// From now on what was published is lost on its way to who has subscribed, on connections that stand and answer.
+    pub fn deafen(&self) {
+        self.mode.send_replace(Mode::Deafen);
+    }
+
     /// Cuts all connections, and new ones at once until [`Proxy::pass`].
     pub fn cut(&self) {
         self.mode.send_replace(Mode::Cut);
@@ -128,7 +137,7 @@ async fn serve(client: TcpStream, mut mode: watch::Receiver<Mode>, mut target: w
 
 /// Carries one direction until it ends or is to end.
 async fn carry(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut mode: watch::Receiver<Mode>, replies: bool) {
-    let mut buffer = vec![0; 64 * 1024];
+    let (mut buffer, mut words) = (vec![0; 64 * 1024], Words::default());
     loop {
         let Ok(count @ 1..) = from.read(&mut buffer).await else {
             return;
@@ -139,7 +148,12 @@ async fn carry(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut mode: watch:
         if now == Mode::Cut || now == Mode::LoseReplies && replies {
             return;
         }
-        if to.write_all(&buffer[..count]).await.is_err() {
+        let passed = if replies {
+            words.take(&buffer[..count], now == Mode::Deafen)
+        } else {
+            buffer[..count].to_vec()
+        };
+        if to.write_all(&passed).await.is_err() {
             return;
         }
     }

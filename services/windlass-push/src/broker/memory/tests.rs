@@ -1,5 +1,6 @@
 use super::*;
 use crate::broker::contract::{self, KEEP, Noted, all, channel, offsets, publish};
+use crate::broker::histories::{self, Harm, Heard};
 use crate::payload::Payload;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -43,6 +44,25 @@ impl contract::World for Live {
 #[tokio::test]
 async fn it_does_what_every_broker_must() {
     contract::run(async || Live(Network::new(Options::default(), Arc::new(Instant::now)))).await;
+}
+
+#[test]
+fn any_history_is_what_was_published() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    histories::check(|steps| {
+        let network = Network::new(Options::default(), Arc::new(Instant::now));
+        let heard: [Arc<Heard>; 2] = Default::default();
+        let nodes = heard
+            .each_ref()
+            .map(|heard| network.join(NodeId::random(), Arc::clone(heard) as Arc<_>));
+        let world = histories::World::new("h", [(&nodes[0], &heard[0]), (&nodes[1], &heard[1])]);
+        // One process's memory is not cut off, and forgets nothing while the process lives.
+        let steps = steps
+            .into_iter()
+            .filter(|step| !matches!(step, histories::Step::Harm(_)))
+            .collect();
+        runtime.block_on(world.live(steps, async |_: Harm| {}));
+    });
 }
 
 #[tokio::test]

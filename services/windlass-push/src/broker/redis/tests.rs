@@ -5,6 +5,7 @@ use windlass_redis::Settings;
 
 use super::*;
 use crate::broker::contract::{self, Noted, all, channel, eventually, outgoing, publish};
+use crate::broker::histories::{self, Harm, Heard};
 
 /// Short, so that a test need not wait for long until a node is dead.
 const OPTIONS: Options = Options {
@@ -202,13 +203,85 @@ async fn what_was_missed_while_the_subscriptions_were_away_is_found_at_once() {
     noted.brought(3).await;
 }
 
+/// A node behind a proxy of its own, what it was brought, and whether it sees.
+struct Apart {
+    node: Redis,
+    proxy: Proxy,
+    heard: Arc<Heard>,
+    sight: Arc<Sight>,
+}
+
+impl Apart {
+    async fn from(server: &Server) -> Self {
+        let proxy = Proxy::to(server.address()).await;
+        let store = RedisStore::open(&Settings::of(proxy.url())).unwrap();
+        let (heard, sight) = (Arc::<Heard>::default(), Arc::<Sight>::default());
+        let receiver = Arc::clone(&heard) as Arc<_>;
+        Self {
+            node: Redis::join(&store, OPTIONS, NodeId::random(), receiver, Arc::clone(&sight)),
+            proxy,
+            heard,
+            sight,
+        }
+    }
+
+    async fn sees(&self) {
+        eventually("a probe", async || {
+            self.sight.age().is_some_and(|age| age < OPTIONS.probe)
+        })
+        .await;
+    }
+}
+
 #[tokio::test]
-async fn a_probe_comes_back() {
+async fn who_alone_does_not_see_is_blind_until_it_sees() {
     let server = Server::start().await;
-    let store = RedisStore::open(&Settings::of(server.url())).unwrap();
-    let sight = Arc::new(Sight::default());
-    let receiver = Arc::new(Noted::default());
-    let _node = Redis::join(&store, OPTIONS, NodeId::random(), receiver, Arc::clone(&sight));
-    eventually("a probe", async || sight.age().is_some()).await;
-    assert!(!sight.is_blind());
+    let [one, other] = [Apart::from(&server).await, Apart::from(&server).await];
+    for apart in [&one, &other] {
+        apart.sees().await;
+        assert!(!apart.sight.is_blind());
+    }
+    one.proxy.deafen();
+    eventually("a blind node", async || one.sight.is_blind()).await;
+    assert!(!other.sight.is_blind());
+    one.proxy.pass();
+    eventually("a node that sees", async || !one.sight.is_blind()).await;
+}
+
+#[tokio::test]
+async fn where_nobody_sees_nobody_is_worse_than_others() {
+    let server = Server::start().await;
+    let [one, other] = [Apart::from(&server).await, Apart::from(&server).await];
+    one.sees().await;
+    other.sees().await;
+    one.proxy.deafen();
+    other.proxy.deafen();
+    // Twice as long as it takes one alone.
+    let blinded = || one.sight.age().min(other.sight.age());
+    eventually("a long blindness", async || blinded() > Some(OPTIONS.probe * 10)).await;
+    assert!(!one.sight.is_blind() && !other.sight.is_blind());
+    one.proxy.pass();
+    other.proxy.pass();
+    one.sees().await;
+    other.sees().await;
+}
+
+#[test]
+fn any_history_is_what_was_published_whatever_is_done_to_the_connections_and_the_data() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let server = runtime.block_on(Server::start());
+    let nodes = [(); 2].map(|()| runtime.block_on(Apart::from(&server)));
+    let (mut cases, [one, other]) = (0, nodes.each_ref());
+    histories::check(|steps| {
+        cases += 1;
+        let name = format!("h{cases}");
+        let world = histories::World::new(&name, [(&one.node, &one.heard), (&other.node, &other.heard)]);
+        runtime.block_on(world.live(steps, async |harm| match harm {
+            Harm::Unsubscribe => drop(server.command(&["CLIENT", "KILL", "TYPE", "pubsub"])),
+            Harm::Disconnect(node) => nodes[node].proxy.turn_to(server.address()),
+            Harm::Deafen(node) => nodes[node].proxy.deafen(),
+            Harm::Hear(node) => nodes[node].proxy.pass(),
+            Harm::Forget => drop(server.command(&["FLUSHALL"])),
+        }));
+    });
 }
