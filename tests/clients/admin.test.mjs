@@ -5,6 +5,7 @@ import { test } from 'node:test';
 import WebSocket from 'ws';
 import { openPage, screenshot, scrollsSideways, startBrowser } from './support/browser.mjs';
 import { connect } from './support/centrifuge.mjs';
+import { startSharedPushFleet } from './support/push-redis.mjs';
 import { startServer } from './support/server.mjs';
 import { until, within } from './support/wait.mjs';
 
@@ -43,4 +44,26 @@ test('the page shows connections, rates, close codes and what waits, and says wh
   assert.deepEqual(complaints, []);
   await server.kill();
   await until('the page says so', async () => (await text('link')).startsWith('No answer'));
+});
+
+test('the page of any process shows all of them, each with what it has and the age of its probe', async (t) => {
+  const { servers } = await startSharedPushFleet(t);
+  const subscriptions = servers.flatMap((server, index) => Array.from({ length: index + 1 }, () => {
+    const subscription = connect(t, server).client.newSubscription('board');
+    subscription.subscribe();
+    return subscription;
+  }));
+  await within('all subscriptions', Promise.all(subscriptions.map((subscription) => subscription.ready())));
+  const browser = await startBrowser(t);
+  const { page, complaints } = await openPage(browser, `${servers[0].admin}/admin/push`);
+  const rows = () => page.locator('#nodes tr').evaluateAll((all) => all.map((row) => [...row.cells].map((cell) => cell.innerText)));
+  // Name, time, connections, users, subscriptions, channels, two rates, two queues, probe.
+  const seen = await until('three nodes with their probes', async () => {
+    const shown = await rows();
+    return shown.length === 3 && shown.every((cells) => /^\d+\.\d s ago$/.test(cells[10])) && shown;
+  });
+  assert.deepEqual(seen.map((cells) => cells[2]).sort(), ['1', '2', '3']);
+  assert.equal(await page.locator('#connections').innerText(), '6');
+  await screenshot(page, 'admin-nodes-three');
+  assert.deepEqual(complaints, []);
 });

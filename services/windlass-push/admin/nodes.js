@@ -5,6 +5,8 @@
 const PAUSE = 2_000;
 /** Milliseconds after which a look is given up. */
 const PATIENCE = 5_000;
+/** Seconds after which a probe should have come: they are sent every two, and a third one is late. */
+const PROBE_LATE = 6;
 /** How many looks are kept: those of a minute. */
 const LOOKS = 30;
 
@@ -35,6 +37,12 @@ function duration(seconds) {
 function rate(value) {
   if (value === undefined) return '–';
   return value >= 100 || Number.isInteger(value) ? whole.format(Math.round(value)) : value.toFixed(1);
+}
+
+/** How long ago a node's last probe came; it sends none where it shares its channels with nobody. */
+function probe(age) {
+  if (age === undefined) return ['–', 'n'];
+  return [`${age.toFixed(1)} s ago`, age > PROBE_LATE ? 'n late' : 'n'];
 }
 
 /** What a node's counter grew by since a look before; undefined when the node was not there. */
@@ -95,7 +103,7 @@ function show(nodes) {
     [node.node, 'id'], duration(node.uptimeSeconds), number(whole.format(connections(node))),
     number(whole.format(node.users)), number(whole.format(node.subscriptions)), number(whole.format(node.channels)),
     number(rate(perSecond(node, ({ publications }) => publications))), number(rate(perSecond(node, ({ deliveries }) => deliveries))),
-    number(bytes(node.queueBytes)), number(bytes(node.longestQueueBytes)),
+    number(bytes(node.queueBytes)), number(bytes(node.longestQueueBytes)), probe(node.probeAgeSeconds),
   ]));
   showClosed(nodes);
   showBusiest(nodes);
