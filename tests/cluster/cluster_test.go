@@ -1,17 +1,16 @@
 package main
 
 import (
-	"bufio"
 	"fmt"
-	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"windlass/tests/cluster/harness"
 )
 
 // Two clusters serve all tests: `spread` has two nodes and enforces policies, `plain` neither. A test that takes a
@@ -21,26 +20,23 @@ const (
 	plain  = "t-plain"
 )
 
-// What comes true by itself in an idle cluster takes a second or two.
-const soon = 60 * time.Second
-
 func TestMain(m *testing.M) {
 	os.Exit(func() int {
 		// The machine's own clusters are not meant.
 		os.Unsetenv("KUBECONFIG")
 		began := time.Now()
-		var running []*foreground
+		var running []*harness.Cluster
 		for _, arguments := range [][]string{{"--nodes=2", "--policies", spread}, {plain}} {
-			cluster, err := bringUp(arguments...)
+			cluster, err := harness.Start(arguments...)
 			if err != nil {
 				fmt.Println(err)
 				return 1
 			}
-			defer cluster.end()
+			defer cluster.End()
 			running = append(running, cluster)
 		}
 		for _, cluster := range running {
-			line, err := cluster.ready()
+			line, err := cluster.Ready()
 			if err != nil {
 				fmt.Println(err)
 				return 1
@@ -53,11 +49,11 @@ func TestMain(m *testing.M) {
 }
 
 func TestNodesAreReadyAndOfTheVersionThatWasBuilt(t *testing.T) {
-	conditions := kube(t, spread, "get", "nodes", "--output", `jsonpath={range .items[*]}{.status.conditions[?(@.type=="Ready")].status}{end}`)
+	conditions := harness.Kube(t, spread, "get", "nodes", "--output", `jsonpath={range .items[*]}{.status.conditions[?(@.type=="Ready")].status}{end}`)
 	if conditions != "TrueTrue" {
 		t.Fatalf("Ready: %s", conditions)
 	}
-	versions := kube(t, spread, "version", "--output", "yaml")
+	versions := harness.Kube(t, spread, "version", "--output", "yaml")
 	module, err := os.ReadFile("components/go.mod")
 	if err != nil {
 		t.Fatal(err)
@@ -70,13 +66,13 @@ func TestNodesAreReadyAndOfTheVersionThatWasBuilt(t *testing.T) {
 }
 
 func TestAPodReachesAServiceByItsName(t *testing.T) {
-	space := namespace(t, plain)
-	create(t, plain, space, deployment("web", 1)+service("web")+pod("client", ""))
-	awaitPods(t, plain, space)
+	space := harness.Namespace(t, plain)
+	harness.Create(t, plain, space, deployment("web", 1)+service("web")+pod("client", ""))
+	harness.AwaitPods(t, plain, space)
 	// A Service's rules reach a node a moment after its pods are ready.
 	for _, url := range []string{"http://web/", fmt.Sprintf("http://web.%s.svc.cluster.local/", space)} {
-		eventually(t, func() error {
-			if answer := fetchFrom(t, plain, space, "client", url); !strings.HasPrefix(answer, "web-") {
+		harness.Eventually(t, func() error {
+			if answer := harness.Fetch(t, plain, space, "client", url); !strings.HasPrefix(answer, "web-") {
 				return fmt.Errorf("%s: %q", url, answer)
 			}
 			return nil
@@ -85,15 +81,15 @@ func TestAPodReachesAServiceByItsName(t *testing.T) {
 }
 
 func TestPodsSpreadOverTwoNodesAndADrainMovesThem(t *testing.T) {
-	space := namespace(t, spread)
-	create(t, spread, space, deployment("web", 2)+service("web"))
-	awaitPods(t, spread, space)
+	space := harness.Namespace(t, spread)
+	harness.Create(t, spread, space, deployment("web", 2)+service("web"))
+	harness.AwaitPods(t, spread, space)
 	if on := nodesOf(t, spread, space); !slices.Equal(on, []string{"node-1", "node-2"}) {
 		t.Fatalf("two pods on %v", on)
 	}
-	t.Cleanup(func() { kube(t, spread, "uncordon", "node-2") })
-	kube(t, spread, "drain", "node-2", "--ignore-daemonsets", "--timeout=60s", "--pod-selector=app=web")
-	eventually(t, func() error {
+	t.Cleanup(func() { harness.Kube(t, spread, "uncordon", "node-2") })
+	harness.Kube(t, spread, "drain", "node-2", "--ignore-daemonsets", "--timeout=60s", "--pod-selector=app=web")
+	harness.Eventually(t, func() error {
 		if on := nodesOf(t, spread, space); !slices.Equal(on, []string{"node-1", "node-1"}) {
 			return fmt.Errorf("after the drain the pods are on %v", on)
 		}
@@ -102,19 +98,19 @@ func TestPodsSpreadOverTwoNodesAndADrainMovesThem(t *testing.T) {
 }
 
 func TestAPolicyStopsWhatItSaysAndLetsTheRestThrough(t *testing.T) {
-	if verdict := run(t, "enforcement", spread); verdict != "Enforced" {
+	if verdict := harness.Run(t, "enforcement", spread); verdict != "Enforced" {
 		t.Fatalf("the probe says %q", verdict)
 	}
-	space := namespace(t, spread)
-	create(t, spread, space, pod("server", "server")+pod("friend", "friend")+pod("stranger", "stranger")+pod("mute", "mute"))
-	awaitPods(t, spread, space)
-	url := "http://" + kube(t, spread, "-n", space, "get", "pod", "server", "--output", "jsonpath={.status.podIP}") + ":8080/"
+	space := harness.Namespace(t, spread)
+	harness.Create(t, spread, space, pod("server", "server")+pod("friend", "friend")+pod("stranger", "stranger")+pod("mute", "mute"))
+	harness.AwaitPods(t, spread, space)
+	url := "http://" + harness.Kube(t, spread, "-n", space, "get", "pod", "server", "--output", "jsonpath={.status.podIP}") + ":8080/"
 	for _, client := range []string{"friend", "stranger", "mute"} {
-		if answer := fetchFrom(t, spread, space, client, url); answer != "server" {
+		if answer := harness.Fetch(t, spread, space, client, url); answer != "server" {
 			t.Fatalf("%s without a policy: %q", client, answer)
 		}
 	}
-	create(t, spread, space, `
+	harness.Create(t, spread, space, `
 apiVersion: networking.k8s.io/v1
 kind: NetworkPolicy
 metadata: { name: friends-only }
@@ -132,37 +128,37 @@ spec:
 `)
 	// Ingress stops one, egress the other; whoever is named by no policy goes on.
 	for client, want := range map[string]string{"stranger": unreachable, "mute": unreachable, "friend": "server"} {
-		eventually(t, func() error {
-			if answer := fetchFrom(t, spread, space, client, url); answer != want {
+		harness.Eventually(t, func() error {
+			if answer := harness.Fetch(t, spread, space, client, url); answer != want {
 				return fmt.Errorf("%s under the policies: %q, not %q", client, answer, want)
 			}
 			return nil
 		})
 	}
 	// The kubelet's probes come from the node, which no policy shuts out.
-	if ready := kube(t, spread, "-n", space, "get", "pod", "server", "--output", "jsonpath={.status.containerStatuses[0].ready}"); ready != "true" {
+	if ready := harness.Kube(t, spread, "-n", space, "get", "pod", "server", "--output", "jsonpath={.status.containerStatuses[0].ready}"); ready != "true" {
 		t.Fatalf("the server is ready: %s", ready)
 	}
 }
 
 func TestWithoutFelixTheProbeSaysNotEnforced(t *testing.T) {
-	if verdict := run(t, "enforcement", plain); verdict != "NotEnforced" {
+	if verdict := harness.Run(t, "enforcement", plain); verdict != "NotEnforced" {
 		t.Fatalf("the probe says %q", verdict)
 	}
 }
 
 func TestTwoClustersSeeEachOtherOnlyWhileConnected(t *testing.T) {
-	here, there := namespace(t, plain), namespace(t, spread)
-	create(t, plain, here, pod("client", ""))
-	create(t, spread, there, pod("server", ""))
-	awaitPods(t, plain, here)
-	awaitPods(t, spread, there)
-	url := "http://" + kube(t, spread, "-n", there, "get", "pod", "server", "--output", "jsonpath={.status.podIP}") + ":8080/"
+	here, there := harness.Namespace(t, plain), harness.Namespace(t, spread)
+	harness.Create(t, plain, here, pod("client", ""))
+	harness.Create(t, spread, there, pod("server", ""))
+	harness.AwaitPods(t, plain, here)
+	harness.AwaitPods(t, spread, there)
+	url := "http://" + harness.Kube(t, spread, "-n", there, "get", "pod", "server", "--output", "jsonpath={.status.podIP}") + ":8080/"
 	for _, step := range []struct{ verb, want string }{{"", unreachable}, {"connect", "server"}, {"disconnect", unreachable}} {
 		if step.verb != "" {
-			run(t, step.verb, plain, spread)
+			harness.Run(t, step.verb, plain, spread)
 		}
-		if answer := fetchFrom(t, plain, here, "client", url); answer != step.want {
+		if answer := harness.Fetch(t, plain, here, "client", url); answer != step.want {
 			t.Fatalf("after %q: %q, not %q", step.verb, answer, step.want)
 		}
 	}
@@ -171,35 +167,35 @@ func TestTwoClustersSeeEachOtherOnlyWhileConnected(t *testing.T) {
 func TestAHarnessKilledHalfwayLeavesNothingBehind(t *testing.T) {
 	const name = "t-killed"
 	before := machine(t)
-	cluster, err := bringUp(name)
+	cluster, err := harness.Start(name)
 	if err != nil {
 		t.Fatal(err)
 	}
 	// By now the interfaces are there, containerd runs, and the API server starts.
-	eventually(t, func() error {
+	harness.Eventually(t, func() error {
 		_, err := os.Stat(filepath.Join(root(), name, "logs", "kube-apiserver"))
 		return err
 	})
 	if len(traces(t, name)) == 0 {
 		t.Fatal("a cluster without a trace: this test would see nothing left either")
 	}
-	if err := cluster.command.Process.Kill(); err != nil {
+	if err := cluster.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	_ = cluster.command.Wait()
+	_ = cluster.Wait()
 	// Nobody is asked to clean up.
-	eventually(t, func() error { return same(before, machine(t), traces(t, name)) })
+	harness.Eventually(t, func() error { return same(before, machine(t), traces(t, name)) })
 }
 
 func TestAClusterWhoseFirstProcessIsKilledIsSweptUp(t *testing.T) {
 	const name = "t-orphan"
 	before := machine(t)
-	cluster, err := bringUp(name)
+	cluster, err := harness.Start(name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer cluster.end()
-	if _, err := cluster.ready(); err != nil {
+	defer cluster.End()
+	if _, err := cluster.Ready(); err != nil {
 		t.Fatal(err)
 	}
 	first, err := (&Cluster{Name: name}).init().processID()
@@ -209,18 +205,18 @@ func TestAClusterWhoseFirstProcessIsKilledIsSweptUp(t *testing.T) {
 	if err := syscall.Kill(first, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	run(t, "down", name)
-	eventually(t, func() error { return same(before, machine(t), traces(t, name)) })
+	harness.Run(t, "down", name)
+	harness.Eventually(t, func() error { return same(before, machine(t), traces(t, name)) })
 }
 
 func TestAGivenClusterIsUsedAndLeftAlone(t *testing.T) {
-	config := run(t, "kubeconfig", plain)
+	config := harness.Run(t, "kubeconfig", plain)
 	t.Setenv("KUBECONFIG", config)
-	if said := run(t, "up"); !strings.Contains(said, "export KUBECONFIG="+config) {
+	if said := harness.Run(t, "up"); !strings.Contains(said, "export KUBECONFIG="+config) {
 		t.Fatal(said)
 	}
-	run(t, "down")
-	if answer := run(t, "kubectl", "any", "get", "--raw", "/readyz"); answer != "ok" {
+	harness.Run(t, "down")
+	if answer := harness.Run(t, "kubectl", "any", "get", "--raw", "/readyz"); answer != "ok" {
 		t.Fatal(answer)
 	}
 }
@@ -237,109 +233,17 @@ func TestMistakesAreNamed(t *testing.T) {
 		{[]string{"kubeconfig", "t-none"}, "no cluster"},
 		{[]string{"ascend"}, "--help"},
 	} {
-		output, err := command(mistake.arguments...).CombinedOutput()
+		output, err := harness.Command(mistake.arguments...).CombinedOutput()
 		if err == nil || !strings.Contains(string(output), mistake.says) {
 			t.Errorf("%v: %v, %s", mistake.arguments, err, output)
 		}
 	}
 }
 
-// foreground is a cluster that ends with this process, however that ends: it holds the other end of its input.
-type foreground struct {
-	command *exec.Cmd
-	input   io.WriteCloser
-	output  *bufio.Reader
-	errors  *strings.Builder
-}
-
-func bringUp(arguments ...string) (*foreground, error) {
-	cluster := &foreground{command: command(append([]string{"up", "--foreground"}, arguments...)...), errors: new(strings.Builder)}
-	cluster.command.Stderr = cluster.errors
-	var err error
-	if cluster.input, err = cluster.command.StdinPipe(); err != nil {
-		return nil, err
-	}
-	output, err := cluster.command.StdoutPipe()
-	if err != nil {
-		return nil, err
-	}
-	cluster.output = bufio.NewReader(output)
-	return cluster, cluster.command.Start()
-}
-
-// ready waits for the line that says how long it took.
-func (f *foreground) ready() (string, error) {
-	line, err := f.output.ReadString('\n')
-	if err != nil {
-		_ = f.command.Wait()
-		return "", fmt.Errorf("up: %w: %s", err, f.errors)
-	}
-	return line, nil
-}
-
-func (f *foreground) end() {
-	_ = f.input.Close()
-	_, _ = io.Copy(io.Discard, f.output)
-	_ = f.command.Wait()
-}
-
-func command(arguments ...string) *exec.Cmd {
-	return exec.Command(os.Getenv("WINDLASS_CLUSTER"), arguments...)
-}
-
-func run(t *testing.T, arguments ...string) string {
-	t.Helper()
-	output, err := command(arguments...).CombinedOutput()
-	if err != nil {
-		t.Fatalf("cluster %s: %v: %s", strings.Join(arguments, " "), err, output)
-	}
-	return strings.TrimSpace(string(output))
-}
-
-func kube(t *testing.T, cluster string, arguments ...string) string {
-	t.Helper()
-	return run(t, append([]string{"kubectl", cluster}, arguments...)...)
-}
-
-func fetchFrom(t *testing.T, cluster, space, pod, url string) string {
-	t.Helper()
-	return kube(t, cluster, "-n", space, "exec", pod, "--", "/cluster", "fetch", url)
-}
-
-// namespace makes one for the test, whose end nobody waits for.
-func namespace(t *testing.T, cluster string) string {
-	t.Helper()
-	name := strings.ToLower(t.Name())
-	name = name[:min(len(name), 50)]
-	kube(t, cluster, "create", "namespace", name)
-	t.Cleanup(func() { kube(t, cluster, "delete", "namespace", name, "--wait=false") })
-	return name
-}
-
-func create(t *testing.T, cluster, space, documents string) {
-	t.Helper()
-	creating := command("kubectl", cluster, "-n", space, "create", "-f", "-")
-	creating.Stdin = strings.NewReader(documents)
-	if output, err := creating.CombinedOutput(); err != nil {
-		t.Fatalf("create: %v: %s", err, output)
-	}
-}
-
-func awaitPods(t *testing.T, cluster, space string) {
-	t.Helper()
-	eventually(t, func() error {
-		ready := kube(t, cluster, "-n", space, "get", "pods", "--output", "jsonpath={.items[*].status.containerStatuses[*].ready}")
-		if ready == "" || strings.Contains(ready, "false") {
-			return fmt.Errorf("pods ready: %q", ready)
-		}
-		return nil
-	})
-}
-
 // nodesOf lists the nodes of the pods that are there to stay.
 func nodesOf(t *testing.T, cluster, space string) []string {
 	t.Helper()
-	listed := kube(t, cluster, "-n", space, "get", "pods", "--output",
+	listed := harness.Kube(t, cluster, "-n", space, "get", "pods", "--output",
 		`jsonpath={range .items[*]}{.spec.nodeName}={.metadata.deletionTimestamp}{" "}{end}`)
 	var nodes []string
 	for _, entry := range strings.Fields(listed) {
@@ -349,13 +253,6 @@ func nodesOf(t *testing.T, cluster, space string) []string {
 	}
 	slices.Sort(nodes)
 	return nodes
-}
-
-func eventually(t *testing.T, holds func() error) {
-	t.Helper()
-	if err := until(soon, "the condition", holds); err != nil {
-		t.Fatal(err)
-	}
 }
 
 func container(name string) string {

@@ -1,19 +1,15 @@
 package main
 
 import (
-	"archive/tar"
-	"bytes"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path"
-	"runtime"
 	"slices"
 	"strings"
+
+	"windlass/charts/images/archive"
 )
 
 // The cluster's own images. They are made from built programs each time, so they need no version of their own.
@@ -41,11 +37,11 @@ func (c *Cluster) ownImages() ([]string, error) {
 	for _, own := range []struct{ image, entry, program string }{
 		{pauseImage, "/pause", pause}, {dnsImage, "/coredns", dns}, {podImage, "/cluster", self},
 	} {
-		archive := c.path(own.entry + ".tar")
-		if err := writeImage(archive, own.image, map[string]string{own.entry: own.program}, []string{own.entry}); err != nil {
+		file := c.path(own.entry + ".tar")
+		if err := writeImage(file, own.image, map[string]string{own.entry: own.program}, []string{own.entry}); err != nil {
 			return nil, err
 		}
-		archives = append(archives, archive)
+		archives = append(archives, file)
 	}
 	return archives, nil
 }
@@ -67,91 +63,21 @@ func image(arguments []string) error {
 	return writeImage(arguments[1], arguments[0], contents, arguments[dashes+1:])
 }
 
-// writeImage writes a docker-archive: one layer of files, owned by root, with the modes that they have; a configuration;
-// and the manifest that joins the two. The same files make the same bytes.
-func writeImage(archive, name string, contents map[string]string, entrypoint []string) error {
-	layer, err := layerOf(contents)
-	if err != nil {
-		return err
-	}
-	digest := sha256.Sum256(layer)
-	config, err := json.Marshal(map[string]any{
-		"architecture": runtime.GOARCH,
-		"os":           runtime.GOOS,
-		"config":       map[string]any{"Entrypoint": entrypoint, "Env": []string{"PATH=/usr/bin:/bin"}},
-		"rootfs":       map[string]any{"type": "layers", "diff_ids": []string{"sha256:" + hex.EncodeToString(digest[:])}},
-	})
-	if err != nil {
-		return err
-	}
-	manifest, err := json.Marshal([]map[string]any{{"Config": "config.json", "RepoTags": []string{name}, "Layers": []string{"layer.tar"}}})
-	if err != nil {
-		return err
-	}
-	file, err := os.Create(archive)
-	if err != nil {
-		return err
-	}
-	defer file.Close()
-	writer := tar.NewWriter(file)
-	for _, entry := range []struct {
-		name    string
-		content []byte
-	}{{"manifest.json", manifest}, {"config.json", config}, {"layer.tar", layer}} {
-		if err := writer.WriteHeader(&tar.Header{Name: entry.name, Mode: 0o644, Size: int64(len(entry.content))}); err != nil {
+// writeImage writes an archive of files with the modes that they have.
+func writeImage(file, name string, contents map[string]string, entrypoint []string) error {
+	made := archive.Image{Name: name, Config: archive.Config{Entrypoint: entrypoint, Env: []string{"PATH=/usr/bin:/bin"}}}
+	for inside, source := range contents {
+		content, err := os.ReadFile(source)
+		if err != nil {
 			return err
 		}
-		if _, err := writer.Write(entry.content); err != nil {
+		status, err := os.Stat(source)
+		if err != nil {
 			return err
 		}
+		made.Files = append(made.Files, archive.File{Path: inside, Mode: status.Mode().Perm(), Content: content})
 	}
-	if err := writer.Close(); err != nil {
-		return err
-	}
-	return file.Close()
-}
-
-func layerOf(contents map[string]string) ([]byte, error) {
-	var layer bytes.Buffer
-	writer := tar.NewWriter(&layer)
-	folders := map[string]bool{"/": true}
-	var paths []string
-	for inside := range contents {
-		paths = append(paths, inside)
-	}
-	slices.Sort(paths)
-	for _, inside := range paths {
-		if err := writeFolders(writer, folders, path.Dir(inside)); err != nil {
-			return nil, err
-		}
-		content, err := os.ReadFile(contents[inside])
-		if err != nil {
-			return nil, err
-		}
-		status, err := os.Stat(contents[inside])
-		if err != nil {
-			return nil, err
-		}
-		header := &tar.Header{Name: strings.TrimPrefix(inside, "/"), Mode: int64(status.Mode().Perm()), Size: int64(len(content))}
-		if err := writer.WriteHeader(header); err != nil {
-			return nil, err
-		}
-		if _, err := writer.Write(content); err != nil {
-			return nil, err
-		}
-	}
-	return layer.Bytes(), writer.Close()
-}
-
-func writeFolders(writer *tar.Writer, written map[string]bool, folder string) error {
-	if written[folder] {
-		return nil
-	}
-	if err := writeFolders(writer, written, path.Dir(folder)); err != nil {
-		return err
-	}
-	written[folder] = true
-	return writer.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: strings.TrimPrefix(folder, "/") + "/", Mode: 0o755})
+	return made.Save(file)
 }
 
 // load is the verb of the same name.
@@ -166,9 +92,9 @@ func load(arguments []string) error {
 	if err != nil {
 		return err
 	}
-	for _, archive := range arguments[1:] {
+	for _, file := range arguments[1:] {
 		for _, node := range cluster.nodes() {
-			if err := node.load(archive); err != nil {
+			if err := node.load(file); err != nil {
 				return err
 			}
 		}
@@ -176,9 +102,9 @@ func load(arguments []string) error {
 	return nil
 }
 
-func (n Node) load(archive string) error {
-	if _, err := n.ctr("--namespace", "k8s.io", "images", "import", archive); err != nil {
-		return fmt.Errorf("load %s on %s: %w", archive, n.Name(), err)
+func (n Node) load(file string) error {
+	if _, err := n.ctr("--namespace", "k8s.io", "images", "import", file); err != nil {
+		return fmt.Errorf("load %s on %s: %w", file, n.Name(), err)
 	}
 	return nil
 }

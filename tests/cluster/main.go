@@ -1,8 +1,9 @@
 // A real Kubernetes on this machine, for tests: one command brings clusters up and takes them down.
 //
-// Only the standard library is used, so the command is built in seconds while Kubernetes itself, in the modules
-// beside this one, is built once. Each cluster is one tree of processes under one PID 1 in namespaces of its own
-// (init.go). What the tests must not leave behind is therefore the kernel's to clean up, not this program's.
+// Only the standard library and the project's own writer of images are used, so the command is built in seconds while
+// Kubernetes itself, in the modules beside this one, is built once. Each cluster is one tree of processes under one PID 1
+// in namespaces of its own (init.go). What the tests must not leave behind is therefore the kernel's to clean up, not this
+// program's.
 package main
 
 import (

@@ -76,16 +76,23 @@ pip_install() {
 # Builds programs of a Go module into the cache, from its committed sums; prints the folder that has them.
 # `go_tools MODULE NAME=PACKAGE…`, where a package may be `.`.
 go_tools() {
-    local module=$1 folder
+    local module=$1 folder folders
     shift
-    folder=$(keyed_folder go <(contents "$module") <(go version) <(echo "$@"))
+    mapfile -t folders < <(go_folders "$module")
+    folder=$(keyed_folder go <(contents "${folders[@]}") <(go version) <(echo "$@"))
     fill_once "$folder" go_build "$module" "$@" >&2
     echo "$folder"
 }
 
-# Prints what is in all files below a folder, always in the same order.
+# Prints a Go module's folder, and those of the checkout by which it replaces other modules: what its build depends on.
+go_folders() {
+    echo "$1"
+    sed -nE "s|^replace .* => (\.\.?/.*)|$1/\1|p" "$1/go.mod"
+}
+
+# Prints what is in all files below some folders, always in the same order.
 contents() {
-    find "$1" -type f -print0 | LC_ALL=C sort -z | xargs -0 cat
+    find "$@" -type f -print0 | LC_ALL=C sort -z | xargs -0 cat
 }
 
 # Two packages at a time: a linker of these programs takes a gigabyte.
@@ -93,6 +100,19 @@ go_build() {
     local module=$1 folder=${*: -1} tool
     for tool in "${@:2:$#-2}"; do
         go build -C "$module" -p 2 -trimpath -buildvcs=false -o "$folder/${tool%%=*}" "${tool#*=}"
+    done
+}
+
+# Fails if Go modules are not as gofmt and go vet want them.
+check_go() {
+    local module unformatted
+    for module in "$@"; do
+        unformatted=$(gofmt -l "$module")
+        if [[ -n $unformatted ]]; then
+            echo "not formatted by gofmt: $unformatted"
+            return 1
+        fi
+        CGO_ENABLED=0 go vet -C "$module" ./...
     done
 }
 

@@ -1,0 +1,3 @@
+module windlass/charts/images
+
+go 1.26.0
