@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"windlass/tests/cluster/harness"
 )
 
 // The definitions that the operator's chart installs, and samples of what they let through and refuse.
@@ -14,9 +16,9 @@ const (
 )
 
 func TestTheDefinitionsTakeWhatIsRightAndSayWhatToWriteInstead(t *testing.T) {
-	define(t, plain)
-	space := namespace(t, plain)
-	kube(t, plain, "-n", space, "apply", "--server-side", "-f", filepath.Join(samples, "valid"))
+	harness.Define(t, plain, definitions)
+	space := harness.Namespace(t, plain)
+	harness.Kube(t, plain, "-n", space, "apply", "--server-side", "-f", filepath.Join(samples, "valid"))
 	files, err := filepath.Glob(filepath.Join(samples, "invalid", "*.yaml"))
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no samples: %v", err)
@@ -30,28 +32,13 @@ func TestTheDefinitionsTakeWhatIsRightAndSayWhatToWriteInstead(t *testing.T) {
 		// Of several documents the last is refused: it changes what must stay.
 		written := strings.Split(documents, "---\n")
 		for _, before := range written[:len(written)-1] {
-			if output, err := applyTo(plain, space, before); err != nil {
+			if output, err := harness.Apply(plain, space, before); err != nil {
 				t.Fatalf("%s: %v: %s", file, err, output)
 			}
 		}
-		output, err := applyTo(plain, space, written[len(written)-1])
+		output, err := harness.Apply(plain, space, written[len(written)-1])
 		if message := strings.TrimPrefix(first, "# refused: "); err == nil || !strings.Contains(output, message) {
 			t.Errorf("%s: wanted %q, got %v, %s", filepath.Base(file), message, err, output)
 		}
 	}
-}
-
-// define installs the definitions and waits until they are served.
-func define(t *testing.T, cluster string) {
-	t.Helper()
-	kube(t, cluster, "apply", "--server-side", "-f", definitions)
-	kube(t, cluster, "wait", "--for=condition=Established", "--timeout=60s", "-f", definitions)
-}
-
-// applyTo writes documents as a user does, and returns what is said to that.
-func applyTo(cluster, space, documents string) (string, error) {
-	applying := command("kubectl", cluster, "-n", space, "apply", "--server-side", "-f", "-")
-	applying.Stdin = strings.NewReader(documents)
-	output, err := applying.CombinedOutput()
-	return string(output), err
 }

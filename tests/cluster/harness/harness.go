@@ -108,6 +108,21 @@ func Create(t testing.TB, cluster, space, documents string) {
 	}
 }
 
+// Apply writes documents as a user does, and returns what is said to that.
+func Apply(cluster, space, documents string) (string, error) {
+	applying := Command("kubectl", cluster, "-n", space, "apply", "--server-side", "-f", "-")
+	applying.Stdin = strings.NewReader(documents)
+	output, err := applying.CombinedOutput()
+	return string(output), err
+}
+
+// Define installs the definitions in a folder and waits until they are served.
+func Define(t testing.TB, cluster, definitions string) {
+	t.Helper()
+	Kube(t, cluster, "apply", "--server-side", "-f", definitions)
+	Kube(t, cluster, "wait", "--for=condition=Established", "--timeout=60s", "-f", definitions)
+}
+
 // AwaitPods waits until all containers of a namespace are ready.
 func AwaitPods(t testing.TB, cluster, space string) {
 	t.Helper()
