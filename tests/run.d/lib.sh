@@ -116,10 +116,15 @@ check_go() {
     done
 }
 
-# The programs that tests start: a real tusd to come from, toxiproxy for bad networks, an S3 server.
+# The programs that tests start: a real tusd to come from, toxiproxy for bad networks, an S3 server, one of Google's storage.
 test_tools() {
     go_tools tests/tools tusd=github.com/tus/tusd/v2/cmd/tusd toxiproxy=github.com/Shopify/toxiproxy/v2/cmd/server \
-        versitygw=github.com/versity/versitygw/cmd/versitygw
+        versitygw=github.com/versity/versitygw/cmd/versitygw fake-gcs-server=github.com/fsouza/fake-gcs-server
+}
+
+# The Azure Blob Storage that tests start; prints the folder that has its package.
+test_azurite() {
+    echo "$(npm_packages tests/bucket)/node_modules/azurite"
 }
 
 # The command that brings clusters up, and the folders of what it starts, as its environment; see tests/cluster/README.md.
