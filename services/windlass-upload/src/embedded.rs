@@ -84,6 +84,9 @@ pub(crate) fn open_places(
     let bucket = bucket
         .map(|settings| ObjectStorage::open(settings, registry))
         .transpose()?;
+    if let Some(bucket) = &bucket {
+        bucket.check_lifetime(config.lifetime.0)?;
+    }
     let (record, bytes) = if config.survive_power_cut {
         (store::Durability::PowerCut, storage::Durability::PowerCut)
     } else {

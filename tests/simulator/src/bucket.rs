@@ -380,6 +380,7 @@ impl Inner {
                 bytes: part.bytes.len() as u64,
                 newest: part.arrived,
                 document: false,
+                part_of: None,
             })
         });
         let documents = Piece {
@@ -387,6 +388,7 @@ impl Inner {
             bytes: 1,
             newest: objects.newest,
             document: true,
+            part_of: None,
         };
         parts.chain([documents]).collect()
     }

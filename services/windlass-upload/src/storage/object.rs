@@ -5,10 +5,12 @@
 //! parts have numbers that a commit reserved. So a writer that wakes late can do no harm, and a listing tells what there
 //! is when the record is lost (`find`).
 
+mod azure;
 mod budget;
 mod documents;
 mod exchange;
 mod find;
+mod gcs;
 mod layout;
 mod metrics;
 mod name;
@@ -20,6 +22,7 @@ mod seal;
 mod settings;
 mod store;
 mod writer;
+mod xml;
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -31,17 +34,18 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use prometheus_client::registry::Registry;
 use windlass_task::{Generation, Record, Segment, SegmentKind, TaskKey, WriterEpoch};
 
+pub use azure::AzureSettings;
 pub use budget::{Budget, Purse};
 pub use exchange::Error as RequestError;
-pub use s3::{Addressing, CreateOnly};
-pub use settings::{Error as SettingsError, S3Settings, Settings};
+pub use gcs::GcsSettings;
+pub use s3::{Addressing, CreateOnly, S3Settings};
+pub use settings::{Error as SettingsError, Settings};
 
 use self::exchange::Source;
 use self::layout::Ground;
 use self::metrics::Metrics;
 use self::name::{Name, Run, folder};
 use self::retry::Patience;
-use self::s3::S3;
 use self::store::Store;
 use super::{
     Bytestream, Completion, Cursor, Error, Found, Manifest, Pace, Page, Piece, Storage, Transfer, Unfinished,
@@ -71,31 +75,27 @@ impl ObjectStorage {
     /// # Errors
     /// [`SettingsError`].
     pub fn open(settings: &Settings, registry: &mut Registry) -> Result<Self, SettingsError> {
-        let settings = &*settings.s3;
-        let validated = settings.validate()?;
         let metrics = Metrics::register(registry);
-        let http = exchange::client(validated.trusted).map_err(SettingsError::MakeClient)?;
-        let credentials = s3::provider(&validated.credentials, &settings.region, &http);
-        let s3 = S3::new(
-            http,
-            validated.address,
-            settings.region.clone(),
-            credentials.map_err(SettingsError::ReadEnvironment)?,
-            settings.create_only,
-            metrics.clone(),
-        );
-        let prefix = match settings.prefix.as_str() {
-            "" => String::new(),
-            prefix => format!("{prefix}/"),
-        };
+        let opened = settings.open(metrics.clone())?;
         Ok(Self {
-            store: Arc::new(s3),
-            prefix: prefix.into(),
-            parts_max: settings.parts_max,
-            joins: !settings.equal_parts,
-            budget: Budget::new(settings.buffer_bytes, metrics.budget.clone()),
+            store: opened.store,
+            prefix: opened.prefix.into(),
+            parts_max: opened.parts_max,
+            joins: opened.joins,
+            budget: Budget::new(opened.buffer_bytes, metrics.budget.clone()),
             metrics,
         })
+    }
+
+    /// Refuses a lifetime of unfinished uploads in which the store drops what was acknowledged of them.
+    ///
+    /// # Errors
+    /// [`SettingsError::ShortenLifetime`].
+    pub fn check_lifetime(&self, lifetime: Duration) -> Result<(), SettingsError> {
+        match self.store.rules().parts_stay {
+            Some(limit) if lifetime >= limit => Err(SettingsError::ShortenLifetime { limit }),
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// The name of its kind of store in segments.

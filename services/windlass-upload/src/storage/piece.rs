@@ -1,7 +1,7 @@
 //! What is stored, piece by piece: files or objects, for who checks them and for who removes what nobody needs.
 
 use serde::{Deserialize, Serialize};
-use windlass_task::{TaskKey, UnixMillis};
+use windlass_task::{Record, TaskKey, UnixMillis};
 
 use super::Cursor;
 
@@ -17,6 +17,21 @@ pub struct Piece {
     pub newest: UnixMillis,
     /// Whether it is one of the documents that stay as long as the upload.
     pub document: bool,
+    /// The store's name of the parts that it is one of, where parts are objects.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part_of: Option<String>,
+}
+
+impl Piece {
+    /// Whether a record counts on it.
+    #[must_use]
+    pub fn is_of(&self, record: &Record) -> bool {
+        let open = record.multipart.iter().map(|open| &open.id);
+        let listed = record.segments.iter().filter_map(|segment| segment.parts.as_ref());
+        let mut parts = open.chain(listed.map(|parts| &parts.upload));
+        record.segments.iter().any(|segment| segment.key == self.key)
+            || self.part_of.as_ref().is_some_and(|of| parts.any(|id| id == of))
+    }
 }
 
 /// Parts that were sent to an object store and have become no object: they take room, and no listing of objects has them.

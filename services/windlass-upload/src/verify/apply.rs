@@ -148,7 +148,7 @@ async fn remove(upload: &Upload, key: &TaskKey, revision: Option<u64>, pieces: &
     };
     let entry = upload.store().load(key).await?;
     let needs = |piece: &Piece| match &entry {
-        Some(Entry::Live(record)) => record.segments.iter().any(|segment| segment.key == piece.key),
+        Some(Entry::Live(record)) => piece.is_of(record),
         Some(Entry::Gone(_)) | None => false,
     };
     if entry.as_ref().map(Entry::revision) != revision || pieces.iter().any(needs) {

@@ -109,8 +109,7 @@ impl Verifier {
                 if !is_settled || rest <= counted {
                     return Ok(Vec::new());
                 }
-                let needed =
-                    |piece: &Piece| piece.document || record.segments.iter().any(|segment| segment.key == piece.key);
+                let needed = |piece: &Piece| piece.document || piece.is_of(record);
                 self.look_at_leftover(key, record.revision, needed).await
             }
             Some(Entry::Gone(gone)) if gone.stored || !gone.adopted_by.is_empty() => Ok(Vec::new()),

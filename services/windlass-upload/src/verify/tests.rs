@@ -147,6 +147,25 @@ impl World {
         self.append(&self.create(creation).await, b"hello").await
     }
 
+    /// An upload of which this many bytes came, a part and more.
+    pub(crate) async fn in_parts(&self, bytes: usize) -> Record {
+        let mut record = self.create(self.creation(Some(2 * bytes as u64)).await).await;
+        let mut writer = self.upload.storage().open(&record).await.unwrap();
+        writer.write(Bytes::from(vec![7; bytes])).await.unwrap();
+        while let Some(multipart) = writer.reservation().await.unwrap() {
+            record = self.held(&record, vec![Change::Reserve(multipart)]).await;
+            writer.recorded(&record);
+            writer.write(Bytes::new()).await.unwrap();
+        }
+        let stored = writer.checkpoint(None).await.unwrap();
+        let renewal = writer.renewal().map(Change::Reserve);
+        let advance = Change::Advance {
+            received: stored.received,
+            segments: stored.segments,
+        };
+        self.held(&record, renewal.into_iter().chain([advance]).collect()).await
+    }
+
     /// One of each kind that is as it should be.
     pub(crate) async fn one_of_each(&self) -> Vec<TaskKey> {
         self.is_whole().await;
@@ -603,6 +622,7 @@ async fn a_step_whose_upload_has_moved_does_nothing() {
             bytes: 0,
             newest: UnixMillis(0),
             document: false,
+            part_of: None,
         };
         let step = Step::Remove {
             task: fixture::creation(None).key,

@@ -197,5 +197,6 @@ pub(super) fn look(key: String, metadata: &Metadata) -> Piece {
         key,
         bytes: if metadata.is_file() { metadata.len() } else { 0 },
         newest: modified.max(UnixMillis(u64::try_from(changed).unwrap_or(0))),
+        part_of: None,
     }
 }

@@ -8,6 +8,7 @@ mod body;
 mod connector;
 mod download;
 mod error;
+mod files;
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use object_store::client::HttpRequestBody;
 use reqwest::Url;
 use tokio::time::{Instant, timeout};
@@ -27,6 +28,7 @@ pub(super) use body::{Payload, Source};
 pub(super) use connector::{Connector, client};
 pub use error::Error;
 pub(super) use error::Refusal;
+pub(super) use files::Files;
 
 use super::metrics::Metrics;
 use super::retry::Patience;
@@ -52,8 +54,9 @@ pub(super) trait Dialect: fmt::Debug + Send + Sync + 'static {
     /// Where an object's bytes are read.
     fn object(&self, key: &str) -> Url;
 
-    /// The refusal that an answer is, if it says so.
-    fn refusal(&self, headers: &HeaderMap, body: &[u8]) -> Option<Refusal>;
+    /// The refusal that an answer is, if it says so. Some requests are answered before they are carried out, so that a
+    /// failure comes as a body after a status of success.
+    fn refusal(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Option<Refusal>;
 }
 
 /// The way to one store. Clones share its connections.
@@ -152,11 +155,10 @@ impl Exchange {
 
     async fn try_call(&self, call: &Call) -> Result<(HeaderMap, Bytes), Error> {
         let response = self.begin(call).await?;
-        let headers = response.headers().clone();
+        let (status, headers) = (response.status(), response.headers().clone());
         let body = self.in_time(call.operation, read_whole(response)).await?;
-        // Some requests are answered before they are carried out, so that a failure comes as a body.
-        match self.inner.dialect.refusal(&headers, &body) {
-            Some(refusal) => Err(Error::refused(call.operation, http::StatusCode::OK, refusal)),
+        match self.inner.dialect.refusal(status, &headers, &body) {
+            Some(refusal) => Err(Error::refused(call.operation, StatusCode::OK, refusal)),
             None => Ok((headers, body)),
         }
     }
@@ -196,7 +198,7 @@ impl Exchange {
             .map_err(|source| Error::unsent(call.operation, source))?;
         let status = response.status();
         let asks_for_range = call.headers.iter().any(|(name, _)| name == header::RANGE);
-        if asks_for_range && status == http::StatusCode::OK {
+        if asks_for_range && status == StatusCode::OK {
             // Whatever this is, it is not the bytes that were asked for.
             return Err(Error::Read {
                 operation: call.operation,
@@ -207,7 +209,7 @@ impl Exchange {
         }
         let headers = response.headers().clone();
         let body = self.in_time(call.operation, read_whole(response)).await?;
-        let refusal = dialect.refusal(&headers, &body).unwrap_or_default();
+        let refusal = dialect.refusal(status, &headers, &body).unwrap_or_default();
         Err(Error::refused(call.operation, status, refusal))
     }
 

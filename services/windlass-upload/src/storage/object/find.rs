@@ -11,8 +11,31 @@ use super::writer::Begin;
 use super::{ObjectStorage, failed};
 use crate::storage::{Completion, Cursor, Error, Found, Manifest, Page, Piece, Stored};
 
+/// How often an upload is looked at again because an object was finished between two of the requests: once is enough, unless
+/// it goes on to be.
+const LOOKS_MAX: usize = 4;
+
+/// What looking at an upload gives.
+enum Look {
+    Nothing,
+    Found(Box<Found>),
+    /// Parts became an object after the objects were listed and before they were.
+    Finished,
+}
+
 impl ObjectStorage {
     pub(super) async fn find_upload(&self, task: &TaskKey) -> Result<Option<Found>, Error> {
+        for _ in 0..LOOKS_MAX {
+            match self.look_at(task).await? {
+                Look::Nothing => return Ok(None),
+                Look::Found(found) => return Ok(Some(*found)),
+                Look::Finished => {}
+            }
+        }
+        Err(Error::FindSegment { key: self.folder(task) })
+    }
+
+    async fn look_at(&self, task: &TaskKey) -> Result<Look, Error> {
         let folder = self.folder(task);
         let objects = self.store.list_all(&folder).await.map_err(failed(&folder))?;
         let named: Vec<(Name, &Object)> = objects
@@ -20,7 +43,7 @@ impl ObjectStorage {
             .filter_map(|object| Some((object.key.strip_prefix(&folder)?.parse().ok()?, object)))
             .collect();
         if named.is_empty() {
-            return Ok(None);
+            return Ok(Look::Nothing);
         }
         let (mut manifest, mut completion) = (None::<Manifest>, None::<Completion>);
         let mut length = None;
@@ -46,7 +69,15 @@ impl ObjectStorage {
         for (_, begin) in &begins {
             if !listed.contains_key(&begin.upload) {
                 let parts = self.store.list_parts(&begin.key, &begin.upload).await;
-                listed.insert(begin.upload.clone(), parts.map_err(failed(&begin.key))?);
+                let parts = parts.map_err(failed(&begin.key))?;
+                let is_known = objects.iter().any(|object| object.key == begin.key);
+                if parts.is_none()
+                    && !is_known
+                    && self.store.head(&begin.key).await.map_err(failed(&begin.key))?.is_some()
+                {
+                    return Ok(Look::Finished);
+                }
+                listed.insert(begin.upload.clone(), parts);
             }
         }
         for (run, begin) in &begins {
@@ -69,14 +100,14 @@ impl ObjectStorage {
             .as_ref()
             .is_none_or(|manifest| !matches!(manifest.concat, Some(Concat::Final { .. })));
         let (segments, damage) = layout.line_up(completion.as_ref().filter(|_| owns_bytes));
-        Ok(Some(Found {
+        Ok(Look::Found(Box::new(Found {
             manifest,
             completion,
             length,
             segments,
             epoch,
             damage,
-        }))
+        })))
     }
 
     pub(super) async fn list_uploads(&self, after: Option<&Cursor>, limit: usize) -> Result<Page, Error> {
@@ -102,6 +133,7 @@ impl ObjectStorage {
                         bytes: object.size,
                         newest: object.modified,
                         document: false,
+                        part_of: None,
                     }),
                 }
             }

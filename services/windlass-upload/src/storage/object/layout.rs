@@ -93,6 +93,8 @@ impl Layout {
             Name::Manifest | Name::Length | Name::Completion | Name::Begin { .. } => {}
             // What is kept counts where a ground names it.
             Name::Ground { .. } | Name::Kept { .. } => {}
+            // They count where a run of parts says so.
+            Name::Part { .. } | Name::Composed { .. } => {}
             Name::Tail { run, range } => of_run(run, segment(range, SegmentKind::Tail)),
             Name::Put { run, range } => of_run(run, segment(range, SegmentKind::Object)),
             Name::Object { run, start } => {

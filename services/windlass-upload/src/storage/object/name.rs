@@ -11,6 +11,8 @@
 //! | `tail-<run>-<start>-<end>` | a small remainder |
 //! | `put-<run>-<start>-<end>` | bytes that came in one request, and were written as one object |
 //! | `object-<run>-<start>` | what a multipart upload becomes |
+//! | `part-<upload>-<number>` | a part of an object, where a store has none but objects (GCS) |
+//! | `composed-<upload>-<digest>` | some of these parts on their way to be one object |
 //! | `unverified-<run>` | the run is of a body that counts only as a whole; written before anything of it |
 //! | `verified-<run>` | that body was whole and right, so the run counts |
 //! | `sealed-<of>-<start>-<end>` | what tails, or several objects, became once every byte was there; `of` says which they were |
@@ -103,6 +105,8 @@ pub(super) enum Name {
     Tail { run: Run, range: Range<u64> },
     Put { run: Run, range: Range<u64> },
     Object { run: Run, start: u64 },
+    Part { upload: String, number: PartNumber },
+    Composed { upload: String, digest: u64 },
     Unverified { run: Run },
     Verified { run: Run },
     Sealed { of: u64, range: Range<u64> },
@@ -121,6 +125,8 @@ impl fmt::Display for Name {
             Self::Tail { run, range } => write!(f, "tail-{run}-{}-{}", range.start, range.end),
             Self::Put { run, range } => write!(f, "put-{run}-{}-{}", range.start, range.end),
             Self::Object { run, start } => write!(f, "object-{run}-{start}"),
+            Self::Part { upload, number } => write!(f, "part-{upload}-{}", number.0),
+            Self::Composed { upload, digest } => write!(f, "composed-{upload}-{digest:016x}"),
             Self::Unverified { run } => write!(f, "unverified-{run}"),
             Self::Verified { run } => write!(f, "verified-{run}"),
             Self::Sealed { of, range } => write!(f, "sealed-{of:016x}-{}-{}", range.start, range.end),
@@ -164,6 +170,14 @@ impl FromStr for Name {
             ["object", by, start] => Self::Object {
                 run: run(by)?,
                 start: number(start)?,
+            },
+            ["part", upload, number] => Self::Part {
+                upload: (*upload).to_owned(),
+                number: PartNumber(number.parse().map_err(drop)?),
+            },
+            ["composed", upload, digest] => Self::Composed {
+                upload: (*upload).to_owned(),
+                digest: u64::from_str_radix(digest, 16).map_err(drop)?,
             },
             ["unverified", by] => Self::Unverified { run: run(by)? },
             ["verified", by] => Self::Verified { run: run(by)? },
@@ -220,6 +234,14 @@ mod tests {
             Name::Tail { run, range: 3..9 },
             Name::Put { run, range: 0..1 },
             Name::Object { run, start: 5 },
+            Name::Part {
+                upload: "0a".to_owned(),
+                number: PartNumber(9),
+            },
+            Name::Composed {
+                upload: "0a".to_owned(),
+                digest: 7,
+            },
             Name::Unverified { run },
             Name::Verified { run },
             Name::Sealed { of: 9, range: 0..2 },

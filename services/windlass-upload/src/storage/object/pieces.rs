@@ -124,6 +124,10 @@ fn piece(name: &Name, object: Object) -> Piece {
         bytes: object.size,
         newest: object.modified,
         document: name.is_document(),
+        part_of: match name {
+            Name::Part { upload, .. } | Name::Composed { upload, .. } => Some(upload.clone()),
+            _ => None,
+        },
     }
 }
 

@@ -3,11 +3,12 @@
 mod address;
 mod credentials;
 mod requests;
+mod settings;
 mod xml;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use object_store::aws::{AwsAuthorizer, AwsCredentialProvider};
 use object_store::client::HttpRequestBody;
 use reqwest::Url;
@@ -15,7 +16,8 @@ use sha2::{Digest as _, Sha256};
 
 pub(super) use address::Address;
 pub use address::Addressing;
-pub(super) use credentials::{Credentials, provider};
+use credentials::{Credentials, provider};
+pub use settings::S3Settings;
 
 use super::exchange::{Call, Dialect, Error, Exchange, Payload, Refusal};
 use super::metrics::Metrics;
@@ -128,7 +130,7 @@ impl Dialect for Signature {
         self.address.url(key, &[])
     }
 
-    fn refusal(&self, _headers: &HeaderMap, body: &[u8]) -> Option<Refusal> {
-        xml::error(body)
+    fn refusal(&self, _status: StatusCode, _headers: &HeaderMap, body: &[u8]) -> Option<Refusal> {
+        super::xml::error(body)
     }
 }

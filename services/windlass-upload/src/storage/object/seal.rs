@@ -346,6 +346,7 @@ mod tests {
             name: "some",
             part_bytes_min,
             copy_bytes_max,
+            parts_stay: None,
         };
         let stored = sources.iter().enumerate().map(|(index, size)| Source::Stored {
             key: index.to_string(),

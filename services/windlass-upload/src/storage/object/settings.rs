@@ -1,99 +1,72 @@
-//! The `storage` section of a configuration file.
+//! The `storage` section of a configuration file, and what its stores have in common.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
 use reqwest::Url;
 use serde::Deserialize;
 
-use super::s3::{Address, Addressing, CreateOnly, Credentials};
+use super::azure::AzureSettings;
+use super::exchange;
+use super::gcs::GcsSettings;
+use super::metrics::Metrics;
+use super::s3::S3Settings;
+use super::store::Store;
 
-/// Where bytes are kept other than on the disk beside the records.
+/// Where bytes are kept other than on the disk beside the records: exactly one of these.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Settings {
     /// A bucket of S3 or of what speaks its protocol.
-    pub s3: Box<S3Settings>,
+    pub s3: Option<Box<S3Settings>>,
+    /// A bucket of Google Cloud Storage.
+    pub gcs: Option<Box<GcsSettings>>,
+    /// A container of Azure Blob Storage.
+    pub azure: Option<Box<AzureSettings>>,
 }
-
-/// A bucket of S3.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct S3Settings {
-    /// Its name.
-    pub bucket: String,
-    /// What every key begins with, without a slash at either end; nothing when empty.
-    #[serde(default)]
-    pub prefix: String,
-    /// The region that requests are signed for.
-    #[serde(default = "default_region")]
-    pub region: String,
-    /// The service's URL without the bucket; S3's own of the region when absent.
-    pub endpoint: Option<String>,
-    /// How requests name the bucket.
-    #[serde(default)]
-    pub addressing: Addressing,
-    /// How the store is told to create and never to replace.
-    #[serde(default)]
-    pub create_only: CreateOnly,
-    /// Whether the endpoint may be plain HTTP elsewhere than on this machine.
-    #[serde(default)]
-    pub allow_http: bool,
-    /// Certificates (PEM) to trust besides the system's.
-    pub ca_file: Option<PathBuf>,
-    /// The file with the access key's id; with [`S3Settings::secret_access_key_file`], or neither.
-    pub access_key_id_file: Option<PathBuf>,
-    /// The file with the secret access key.
-    pub secret_access_key_file: Option<PathBuf>,
-    /// Whether all parts of an object must be equal, as on R2: several objects are then not made one by copying.
-    #[serde(default)]
-    pub equal_parts: bool,
-    /// What all uploads together may hold in memory on their way to the store, bytes.
-    #[serde(default = "default_buffer_bytes")]
-    pub buffer_bytes: usize,
-    /// The most parts that the store takes in one multipart upload.
-    #[serde(default = "default_parts_max")]
-    pub parts_max: u32,
-}
-
-fn default_region() -> String {
-    "us-east-1".to_owned()
-}
-
-/// Ten uploads at full speed, each with a part that fills and two under way, or a thousand slow ones.
-fn default_buffer_bytes() -> usize {
-    256 * 1024 * 1024
-}
-
-/// S3, Alibaba OSS, R2 and MinIO take 10,000 (each vendor's limits page).
-fn default_parts_max() -> u32 {
-    10_000
-}
-
-/// The smallest budget: what one part of the usual size takes, twice.
-const BUFFER_BYTES_MIN: usize = 16 * 1024 * 1024;
-/// Fewer parts would not do for what one multipart upload is used for here.
-const PARTS_MIN: u32 = 100;
 
 /// A setting that cannot be.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// No store, or more than one.
+    #[error("storage must have one of s3, gcs and azure")]
+    ChooseStore,
     /// A name is outside what needs no encoding in a URL.
-    #[error("storage.s3.{name} must be made of letters, digits, `.`, `_` and `-`{}", if *name == "prefix" { ", with `/` between them" } else { "" })]
+    #[error("storage.{section}.{name} must be made of letters, digits, `.`, `_` and `-`{}", if *name == "prefix" { ", with `/` between them" } else { "" })]
     ParseName {
+        /// Of which store.
+        section: &'static str,
         /// Which.
         name: &'static str,
     },
     /// The endpoint is no URL, or one that cannot carry the bucket.
     #[error(
-        "storage.s3.endpoint must be an http or https URL of a host alone, with a name where addressing is virtualHosted"
+        "storage.{section}.endpoint must be an http or https URL of a host alone{}",
+        match *section {
+            "s3" => ", with a name where addressing is virtualHosted",
+            "azure" => ", or of a host and an account",
+            _ => "",
+        }
     )]
-    ParseEndpoint,
+    ParseEndpoint {
+        /// Of which store.
+        section: &'static str,
+    },
     /// Bytes and signatures would go over the network in the clear.
-    #[error("storage.s3.endpoint must be https, or http on a loopback address; allowHttp: true takes it all the same")]
-    RequireTls,
+    #[error(
+        "storage.{section}.endpoint must be https, or http on a loopback address; allowHttp: true takes it all the same"
+    )]
+    RequireTls {
+        /// Of which store.
+        section: &'static str,
+    },
     /// One of two files is missing.
     #[error("storage.s3.accessKeyIdFile and secretAccessKeyFile go together")]
     PairKeys,
+    /// Two files say who asks.
+    #[error("storage.azure.accountKeyFile and sasTokenFile exclude one another")]
+    ChooseKey,
     /// A file cannot be read.
     #[error("cannot read {}", path.display())]
     ReadFile {
@@ -103,13 +76,32 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+    /// A file is not what it should be.
+    #[error("storage.{section}.{name} does not name what it should")]
+    ReadCredential {
+        /// Of which store.
+        section: &'static str,
+        /// The setting that names it.
+        name: &'static str,
+        /// Why.
+        #[source]
+        source: object_store::Error,
+    },
     /// A number is too small.
-    #[error("storage.s3.{name} must be at least {least}")]
+    #[error("storage.{section}.{name} must be at least {least}")]
     RequireAtLeast {
+        /// Of which store.
+        section: &'static str,
         /// Which.
         name: &'static str,
         /// The smallest.
         least: u64,
+    },
+    /// An upload could live longer than its parts.
+    #[error("upload.lifetime must be shorter than {} hours: this store drops unfinished parts after that", limit.as_secs() / 3_600)]
+    ShortenLifetime {
+        /// How long they stay.
+        limit: Duration,
     },
     /// The HTTP client cannot be made.
     #[error("cannot make a client for the object store")]
@@ -119,86 +111,119 @@ pub enum Error {
     ReadEnvironment(#[source] object_store::Error),
 }
 
-/// A bucket that can be.
+/// A store as the settings name it, and what is kept to in it.
 #[derive(Debug)]
-pub(super) struct Validated {
-    pub(super) address: Address,
-    pub(super) credentials: Credentials,
-    pub(super) trusted: Vec<reqwest::Certificate>,
+pub(super) struct Opened {
+    pub(super) store: Arc<dyn Store>,
+    /// What every key begins with; empty, or with a slash at its end.
+    pub(super) prefix: String,
+    pub(super) parts_max: u32,
+    /// Whether several objects are made one.
+    pub(super) joins: bool,
+    pub(super) buffer_bytes: usize,
 }
 
-impl S3Settings {
-    pub(super) fn validate(&self) -> Result<Validated, Error> {
-        let plain = |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
-        for (name, text) in [("bucket", &self.bucket), ("region", &self.region)] {
-            if text.is_empty() || !plain(text) {
-                return Err(Error::ParseName { name });
-            }
+impl Settings {
+    /// Nothing is sent yet.
+    pub(super) fn open(&self, metrics: Metrics) -> Result<Opened, Error> {
+        match (&self.s3, &self.gcs, &self.azure) {
+            (Some(s3), None, None) => s3.open(metrics),
+            (None, Some(gcs), None) => gcs.open(metrics),
+            (None, None, Some(azure)) => azure.open(metrics),
+            _ => Err(Error::ChooseStore),
         }
-        let mut pieces = self.prefix.split('/');
-        if !self.prefix.is_empty() && !pieces.all(|piece| plain(piece) && !matches!(piece, "" | "." | "..")) {
-            return Err(Error::ParseName { name: "prefix" });
+    }
+}
+
+/// The most parts of one object: S3, Alibaba OSS, R2 and MinIO take 10,000 (each vendor's limits page), Azure 50,000 blocks,
+/// GCS any number of components.
+pub(super) const PARTS_MAX: u32 = 10_000;
+/// The smallest budget: what one part of the usual size takes, twice.
+const BUFFER_BYTES_MIN: usize = 16 * 1024 * 1024;
+
+/// Ten uploads at full speed, each with a part that fills and two under way, or a thousand slow ones.
+pub(super) fn default_buffer_bytes() -> usize {
+    256 * 1024 * 1024
+}
+
+/// Checks what the settings of each store have, with the store's name in what is refused.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Section(pub(super) &'static str);
+
+impl Section {
+    pub(super) fn check_name(self, name: &'static str, text: &str) -> Result<(), Error> {
+        if text.is_empty() || !is_plain(text) {
+            return Err(Error::ParseName { section: self.0, name });
         }
-        for (name, value, least) in [
-            ("bufferBytes", self.buffer_bytes as u64, BUFFER_BYTES_MIN as u64),
-            ("partsMax", u64::from(self.parts_max), u64::from(PARTS_MIN)),
-        ] {
-            if value < least {
-                return Err(Error::RequireAtLeast { name, least });
-            }
-        }
-        let credentials = match (&self.access_key_id_file, &self.secret_access_key_file) {
-            (Some(id), Some(secret)) => {
-                for path in [id, secret] {
-                    std::fs::read(path).map_err(|source| read_failed(path, source))?;
-                }
-                Credentials::Files {
-                    id: id.clone(),
-                    secret: secret.clone(),
-                }
-            }
-            (None, None) => Credentials::Environment,
-            (Some(_), None) | (None, Some(_)) => return Err(Error::PairKeys),
-        };
-        let trusted = match &self.ca_file {
-            None => Vec::new(),
-            Some(path) => {
-                let pem = std::fs::read(path).map_err(|source| read_failed(path, source))?;
-                reqwest::Certificate::from_pem_bundle(&pem).map_err(Error::MakeClient)?
-            }
-        };
-        Ok(Validated {
-            address: self.address()?,
-            credentials,
-            trusted,
-        })
+        Ok(())
     }
 
-    fn address(&self) -> Result<Address, Error> {
-        let own = || format!("https://s3.{}.amazonaws.com", self.region);
-        let endpoint: Url = self
-            .endpoint
-            .clone()
-            .unwrap_or_else(own)
-            .parse()
-            .map_err(|_| Error::ParseEndpoint)?;
-        let bare = endpoint.path() == "/" && endpoint.query().is_none() && endpoint.fragment().is_none();
+    /// A prefix as keys begin with it.
+    pub(super) fn prefix(self, text: &str) -> Result<String, Error> {
+        if text.is_empty() {
+            return Ok(String::new());
+        }
+        let mut pieces = text.split('/');
+        if pieces.all(|piece| is_plain(piece) && !matches!(piece, "" | "." | "..")) {
+            Ok(format!("{text}/"))
+        } else {
+            Err(Error::ParseName {
+                section: self.0,
+                name: "prefix",
+            })
+        }
+    }
+
+    pub(super) fn check_least(self, name: &'static str, value: u64, least: u64) -> Result<(), Error> {
+        if value < least {
+            return Err(Error::RequireAtLeast {
+                section: self.0,
+                name,
+                least,
+            });
+        }
+        Ok(())
+    }
+
+    pub(super) fn check_buffer(self, bytes: usize) -> Result<(), Error> {
+        self.check_least("bufferBytes", bytes as u64, BUFFER_BYTES_MIN as u64)
+    }
+
+    /// The URL of the service, which may have a path only where `with_path`.
+    pub(super) fn endpoint(self, text: &str, allow_http: bool, with_path: bool) -> Result<Url, Error> {
+        let unusable = || Error::ParseEndpoint { section: self.0 };
+        let endpoint: Url = text.parse().map_err(|_| unusable())?;
+        let bare = (with_path || endpoint.path() == "/") && endpoint.query().is_none() && endpoint.fragment().is_none();
         let anonymous = endpoint.username().is_empty() && endpoint.password().is_none();
         if !matches!(endpoint.scheme(), "http" | "https") || !bare || !anonymous {
-            return Err(Error::ParseEndpoint);
+            return Err(unusable());
         }
-        if endpoint.scheme() == "http" && !self.allow_http && !is_loopback(&endpoint) {
-            return Err(Error::RequireTls);
+        if endpoint.scheme() == "http" && !allow_http && !is_loopback(&endpoint) {
+            return Err(Error::RequireTls { section: self.0 });
         }
-        Address::new(&endpoint, &self.bucket, self.addressing).ok_or(Error::ParseEndpoint)
+        Ok(endpoint)
     }
 }
 
-fn read_failed(path: &std::path::Path, source: std::io::Error) -> Error {
-    Error::ReadFile {
+/// A client that trusts the certificates of a file too.
+pub(super) fn client(trusted: Option<&Path>) -> Result<reqwest::Client, Error> {
+    let trusted = match trusted {
+        None => Vec::new(),
+        Some(path) => reqwest::Certificate::from_pem_bundle(&read(path)?).map_err(Error::MakeClient)?,
+    };
+    exchange::client(trusted).map_err(Error::MakeClient)
+}
+
+/// A file that must be there when the process starts.
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, Error> {
+    std::fs::read(path).map_err(|source| Error::ReadFile {
         path: path.to_owned(),
         source,
-    }
+    })
+}
+
+fn is_plain(text: &str) -> bool {
+    text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
 }
 
 fn is_loopback(url: &Url) -> bool {
@@ -209,19 +234,37 @@ fn is_loopback(url: &Url) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use prometheus_client::registry::Registry;
+
     use super::*;
 
-    fn read(text: &str) -> Result<Validated, String> {
+    fn open(text: &str) -> Result<Opened, String> {
         let settings: Settings = serde_yaml::from_str(text).map_err(|error| error.to_string())?;
-        settings.s3.validate().map_err(|error| error.to_string())
+        let metrics = Metrics::register(&mut Registry::default());
+        settings.open(metrics).map_err(|error| error.to_string())
     }
 
     #[test]
     fn a_bucket_alone_is_enough_and_what_cannot_be_is_refused_with_its_name() {
-        assert!(read("s3: { bucket: uploads }").is_ok());
-        assert!(read("s3: { bucket: b, endpoint: 'http://127.0.0.1:9000', addressing: path, prefix: a/b }").is_ok());
-        assert!(read("s3: { bucket: b, endpoint: 'http://minio.internal:9000', allowHttp: true }").is_ok());
+        for text in [
+            "s3: { bucket: uploads }",
+            "s3: { bucket: b, endpoint: 'http://127.0.0.1:9000', addressing: path, prefix: a/b }",
+            "s3: { bucket: b, endpoint: 'http://minio.internal:9000', allowHttp: true }",
+            "gcs: { bucket: uploads }",
+            "gcs: { bucket: b, endpoint: 'http://127.0.0.1:4443', prefix: a/b }",
+            "azure: { account: acme, container: uploads }",
+            "azure: { account: a, container: b, endpoint: 'http://127.0.0.1:10000/a' }",
+        ] {
+            let opened = open(text);
+            assert!(opened.is_ok(), "{text}: {opened:?}");
+        }
+        let azure: Settings = serde_yaml::from_str("azure: { account: a, container: b }").unwrap();
+        let azure = super::super::ObjectStorage::open(&azure, &mut Registry::default()).unwrap();
+        let day = Duration::from_secs(24 * 3_600);
+        assert!(azure.check_lifetime(6 * day).is_ok() && azure.check_lifetime(7 * day).is_err());
         for (text, word) in [
+            ("{}", "one of"),
+            ("{ s3: { bucket: b }, gcs: { bucket: b } }", "one of"),
             ("s3: { bucket: '' }", "bucket"),
             ("s3: { bucket: a/b }", "bucket"),
             ("s3: { bucket: b, prefix: /a }", "prefix"),
@@ -234,8 +277,28 @@ mod tests {
             ("s3: { bucket: b, accessKeyIdFile: /nowhere }", "go together"),
             ("s3: { bucket: b, buckets: c }", "buckets"),
             ("s4: { bucket: b }", "s4"),
+            ("gcs: { bucket: a/b }", "storage.gcs.bucket"),
+            ("gcs: { bucket: b, endpoint: 'http://gcs.internal' }", "https"),
+            ("gcs: { bucket: b, endpoint: 'https://host/path' }", "endpoint"),
+            ("gcs: { bucket: b, serviceAccountFile: /nowhere }", "/nowhere"),
+            ("gcs: { bucket: b, bufferBytes: 1 }", "bufferBytes"),
+            ("azure: { account: a }", "container"),
+            ("azure: { account: a.b, container: c }", "account"),
+            ("azure: { account: a, container: a/b }", "container"),
+            (
+                "azure: { account: a, container: c, endpoint: 'https://host?sig=x' }",
+                "endpoint",
+            ),
+            (
+                "azure: { account: a, container: c, accountKeyFile: /nowhere }",
+                "/nowhere",
+            ),
+            (
+                "azure: { account: a, container: c, accountKeyFile: /x, sasTokenFile: /y }",
+                "exclude",
+            ),
         ] {
-            let error = read(text).unwrap_err();
+            let error = open(text).unwrap_err();
             assert!(error.contains(word), "{text}: {error}");
         }
     }

@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::ops::Range;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -93,6 +94,8 @@ pub(super) struct Rules {
     pub(super) part_bytes_min: u64,
     /// The most that is made a part of bytes that are stored already, bytes; nothing is where it is zero.
     pub(super) copy_bytes_max: u64,
+    /// How long parts that are not finished stay after the last one came; as long as nobody drops them where there is none.
+    pub(super) parts_stay: Option<Duration>,
 }
 
 /// A bucket of some store, in its dialect. Each request is tried again from the same bytes, as long as there is patience.
@@ -175,4 +178,10 @@ pub(super) trait Store: fmt::Debug + Send + Sync + 'static {
 
     /// At most `limit` of them, behind the key and the name of the last page's last.
     async fn list_open_page(&self, prefix: &str, after: Option<(&str, &str)>, limit: usize) -> Result<OpenPage, Error>;
+}
+
+/// A name for the parts of an object, where the store gives none.
+pub(super) fn random_name() -> String {
+    let drawn = getrandom::u64().expect("the system's random source answers once the system has started");
+    format!("{drawn:016x}")
 }

@@ -1,9 +1,10 @@
-//! Tests of the object storage, against a real S3 server.
+//! Tests of the object storage, against a real server of each kind of store.
 
 mod client;
 mod garbage;
 mod harm;
 mod proxy;
+mod real;
 mod uploads;
 
 use std::sync::Arc;
@@ -40,11 +41,6 @@ fn s3_as(endpoint: &str, addressing: Addressing, key: &str, secret: &str) -> S3 
 }
 
 /// A storage whose budget is half of a part.
-fn storage(endpoint: &str, addressing: Addressing) -> ObjectStorage {
-    storage_in(s3(endpoint, addressing))
-}
-
-/// The same in any store.
 fn storage_in(store: impl Store) -> ObjectStorage {
     let metrics = Metrics::register(&mut Registry::default());
     ObjectStorage {

@@ -12,11 +12,12 @@ use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt as _;
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::io::ReaderStream;
 
-use super::Exchange;
+use super::{Error, Exchange};
 
 /// How much of a file is read at once.
 const FILE_PIECE_BYTES: usize = 256 * 1024;
@@ -77,15 +78,37 @@ impl Payload {
         }
     }
 
+    /// The CRC32C of these bytes, which are read once more for it; part of an operation.
+    pub(in crate::storage::object) async fn crc32c(
+        &self,
+        exchange: &Exchange,
+        operation: &'static str,
+    ) -> Result<u32, Error> {
+        let mut body = pin!(self.outgoing(exchange, &Moving::begin()));
+        let mut sum = 0;
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|problem| match problem.downcast::<Error>() {
+                Ok(error) => *error,
+                Err(_) => Error::Gather { operation },
+            })?;
+            sum = crc32c::crc32c_append(sum, frame.data_ref().map_or(&[], Bytes::as_ref));
+        }
+        Ok(sum)
+    }
+
     /// A body of exactly these bytes.
     pub(super) fn body(&self, exchange: &Exchange, moving: &Moving) -> reqwest::Body {
-        reqwest::Body::wrap(Outgoing {
+        reqwest::Body::wrap(self.outgoing(exchange, moving))
+    }
+
+    fn outgoing(&self, exchange: &Exchange, moving: &Moving) -> Outgoing {
+        Outgoing {
             moving: moving.clone(),
             left: self.size(),
             sources: self.sources.clone().into(),
             exchange: exchange.clone(),
             current: None,
-        })
+        }
     }
 }
 

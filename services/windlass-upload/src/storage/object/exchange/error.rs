@@ -3,8 +3,7 @@
 use http::StatusCode;
 
 /// The code, the words and nothing else of an answer that refuses.
-#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(in crate::storage::object) struct Refusal {
     pub(in crate::storage::object) code: String,
     pub(in crate::storage::object) message: String,
@@ -82,11 +81,15 @@ const PASSING: [&str; 12] = [
     "Throttling",
     "TooManyRequests",
 ];
+/// Codes that mean that the object is not there; others, with the same status, that something before it is not.
+const MISSING: [&str; 3] = ["NoSuchKey", "NotFound", "BlobNotFound"];
+/// Codes that mean that the object is there already.
+const TAKEN: [&str; 3] = ["FileAlreadyExists", "PreconditionFailed", "BlobAlreadyExists"];
 /// Codes that mean that there is no room left.
 const FULL: [&str; 3] = ["QuotaExceeded", "XMinioStorageFull", "InsufficientStorage"];
 
 impl Error {
-    pub(super) fn refused(operation: &'static str, status: StatusCode, refusal: Refusal) -> Self {
+    pub(in crate::storage::object) fn refused(operation: &'static str, status: StatusCode, refusal: Refusal) -> Self {
         Self::Refuse {
             operation,
             status,
@@ -140,7 +143,7 @@ impl Error {
     /// Whether the object is not there. A HEAD's refusal has no body and so no code.
     pub(in crate::storage::object) fn is_missing(&self) -> bool {
         matches!(self, Self::Refuse { status, code, .. }
-            if *status == StatusCode::NOT_FOUND && (code.is_empty() || code == "NoSuchKey" || code == "NotFound"))
+            if *status == StatusCode::NOT_FOUND && (code.is_empty() || MISSING.contains(&code.as_str())))
     }
 
     /// Whether the multipart upload is not there: completed, aborted, or never begun.
@@ -151,7 +154,7 @@ impl Error {
     /// Whether an object to be created is there already.
     pub(in crate::storage::object) fn is_taken(&self) -> bool {
         matches!(self, Self::Refuse { status, code, .. }
-            if *status == StatusCode::PRECONDITION_FAILED || code == "FileAlreadyExists" || code == "PreconditionFailed")
+            if *status == StatusCode::PRECONDITION_FAILED || TAKEN.contains(&code.as_str()))
     }
 
     pub(in crate::storage::object) fn has_code(&self, wanted: &str) -> bool {
@@ -204,6 +207,8 @@ mod tests {
             assert!(!refused(status, code).is_temporary(), "{status} {code}");
         }
         assert!(refused(404, "").is_missing() && !refused(404, "NoSuchBucket").is_missing());
+        assert!(refused(404, "BlobNotFound").is_missing() && !refused(404, "ContainerNotFound").is_missing());
+        assert!(refused(409, "BlobAlreadyExists").is_taken() && !refused(409, "BlobBeingRehydrated").is_taken());
         assert!(refused(409, "FileAlreadyExists").is_taken() && refused(412, "").is_taken());
     }
 }

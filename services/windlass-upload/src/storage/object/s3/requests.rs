@@ -15,6 +15,7 @@ use crate::storage::object::retry::Patience;
 use crate::storage::object::store::{
     Finish, Listed, Object, Open, OpenPage, PAGE_KEYS, Place, Rules, Store, StoredPart, Tag,
 };
+use crate::storage::object::xml::read;
 
 /// The least that a part must have, but for the last: 5 MiB on S3, R2 and MinIO; Alibaba OSS takes less.
 const PART_BYTES_MIN: u64 = 5 * 1024 * 1024;
@@ -29,6 +30,7 @@ impl Store for S3 {
             name: "s3",
             part_bytes_min: PART_BYTES_MIN,
             copy_bytes_max: COPY_BYTES_MAX,
+            parts_stay: None,
         }
     }
 
@@ -98,7 +100,7 @@ impl Store for S3 {
         ];
         query.extend(after.map(|after| ("start-after", after.to_owned())));
         let (_, body) = self.call(self.request(operation, Method::GET, "", &query)).await?;
-        let page: xml::Objects = xml::read(&body).ok_or(Error::Read { operation })?;
+        let page: xml::Objects = read(&body).ok_or(Error::Read { operation })?;
         let objects = page.contents.into_iter().map(|content| {
             let modified = parse_time(&content.last_modified).ok_or(Error::Read { operation })?;
             Ok(Object {
@@ -121,7 +123,7 @@ impl Store for S3 {
             ..self.request(operation, Method::POST, key, &[("uploads", String::new())])
         };
         let (_, body) = self.call(call).await?;
-        let begun: xml::Begun = xml::read(&body).ok_or(Error::Read { operation })?;
+        let begun: xml::Begun = read(&body).ok_or(Error::Read { operation })?;
         Ok(begun.upload_id)
     }
 
@@ -155,7 +157,7 @@ impl Store for S3 {
             ..self.request(operation, Method::PUT, place.key, &part_query(place))
         };
         let (_, body) = self.call(call).await?;
-        let copied: xml::Copied = xml::read(&body).ok_or(Error::Read { operation })?;
+        let copied: xml::Copied = read(&body).ok_or(Error::Read { operation })?;
         Ok(Some(Tag(copied.etag)))
     }
 
@@ -174,7 +176,7 @@ impl Store for S3 {
                 Err(error) if error.is_gone() => return Ok(None),
                 Err(error) => return Err(error),
             };
-            let page: xml::ListedParts = xml::read(&body).ok_or(Error::Read { operation })?;
+            let page: xml::ListedParts = read(&body).ok_or(Error::Read { operation })?;
             let last = page.part.last().map(|part| part.part_number);
             parts.extend(page.part.into_iter().map(|part| StoredPart {
                 number: PartNumber(part.part_number),
@@ -231,7 +233,7 @@ impl Store for S3 {
         }
         query.push(("uploads", String::new()));
         let (_, body) = self.call(self.request(operation, Method::GET, "", &query)).await?;
-        let page: xml::ListedUploads = xml::read(&body).ok_or(Error::Read { operation })?;
+        let page: xml::ListedUploads = read(&body).ok_or(Error::Read { operation })?;
         let open = page.upload.into_iter().map(|upload| {
             let began = parse_time(&upload.initiated).ok_or(Error::Read { operation })?;
             Ok(Open {

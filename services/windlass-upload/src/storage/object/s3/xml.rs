@@ -2,10 +2,8 @@
 
 use quick_xml::escape::escape;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use windlass_task::PartNumber;
 
-use super::Refusal;
 use crate::storage::object::store::Tag;
 
 /// A page of a listing of objects.
@@ -77,25 +75,6 @@ pub(super) struct Upload {
     pub(super) initiated: String,
 }
 
-/// Reads a whole answer.
-pub(super) fn read<T: DeserializeOwned>(body: &[u8]) -> Option<T> {
-    quick_xml::de::from_reader(body).ok()
-}
-
-/// The refusal that a body is, if it is one.
-pub(super) fn error(body: &[u8]) -> Option<Refusal> {
-    let text = std::str::from_utf8(body).ok()?;
-    let root = text.trim_start_matches('\u{feff}').trim_start();
-    let root = match root.strip_prefix("<?xml") {
-        Some(rest) => rest.split_once("?>")?.1.trim_start(),
-        None => root,
-    };
-    let named = root.strip_prefix("<Error")?;
-    named
-        .starts_with(['>', ' ', '/'])
-        .then(|| read(body).unwrap_or_default())
-}
-
 /// The request that completes a multipart upload of these parts.
 pub(super) fn complete(parts: &[(PartNumber, Tag)]) -> String {
     let mut text = String::from("<CompleteMultipartUpload xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">");
@@ -113,26 +92,7 @@ pub(super) fn complete(parts: &[(PartNumber, Tag)]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_refusal_is_known_by_its_root_whatever_stands_before_it() {
-        let body = b"<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\n <Error><Code>InternalError</Code>\
-            <Message>We &amp; you</Message><RequestId>1</RequestId></Error>";
-        let refusal = error(body).unwrap();
-        assert_eq!(
-            (refusal.code.as_str(), refusal.message.as_str()),
-            ("InternalError", "We & you")
-        );
-        assert_eq!(error(b"<Error/>"), Some(Refusal::default()));
-        for other in [
-            &b"<ErrorList><Code>x</Code></ErrorList>"[..],
-            b"",
-            b"text",
-            b"<CompleteMultipartUploadResult/>",
-        ] {
-            assert_eq!(error(other), None);
-        }
-    }
+    use crate::storage::object::xml::read;
 
     #[test]
     fn listings_are_read_with_and_without_anything_in_them() {

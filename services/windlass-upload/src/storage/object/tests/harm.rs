@@ -11,19 +11,34 @@ use windlass_task::{Record, Segment, UnixMillis};
 
 use super::super::s3::{Addressing, CreateOnly};
 use super::proxy::{Fate, Proxy, refused_by_oss};
+use super::real::{Kind, Real, count_open, in_each_store, keys, storage_behind, storage_that_waits};
 use super::*;
 use crate::storage::{Completion, Error, Manifest, Storage as _, contract};
 
 const MIB: u64 = 1024 * 1024;
-/// The least that S3 takes as a part that is not the last.
-const PART_SIZE: u64 = 5 * MIB;
-const LENGTH: u64 = 13 * MIB + 3;
+/// A part, in units.
+const PART_UNITS: u64 = 5;
+
+/// What sizes are multiples of: S3 takes no part below 5 MiB that is not the last, the others are harmed faster.
+fn unit(kind: Kind) -> u64 {
+    match kind {
+        Kind::S3 => MIB,
+        Kind::Gcs | Kind::Azure => MIB / 16,
+    }
+}
+
+fn length(unit: u64) -> u64 {
+    13 * unit + 3
+}
+
 /// What one request brings: bytes for a tail, bytes across the ends of parts, and the last ones alone.
-const ENDS: [u64; 4] = [MIB, 12 * MIB, LENGTH - 1, LENGTH];
+fn ends(unit: u64) -> [u64; 4] {
+    [unit, 12 * unit, length(unit) - 1, length(unit)]
+}
 
 static CONTENT: LazyLock<Bytes> = LazyLock::new(|| {
     let byte = |at: u64| (at ^ (at >> 8).wrapping_mul(31) ^ (at >> 16).wrapping_mul(7)) as u8;
-    (0..LENGTH).map(byte).collect::<Vec<u8>>().into()
+    (0..length(MIB)).map(byte).collect::<Vec<u8>>().into()
 });
 
 fn slice(range: std::ops::Range<u64>) -> Bytes {
@@ -37,19 +52,19 @@ fn known(store: &Store) -> Record {
     store.lock().unwrap().clone()
 }
 
-async fn create(storage: &ObjectStorage) -> (Manifest, Store) {
-    let creation = creation(Some(LENGTH));
+async fn create(storage: &ObjectStorage, kind: Kind) -> (Manifest, Store) {
+    let creation = creation(Some(length(unit(kind))));
     let manifest = Manifest::of(&creation, UnixMillis(1));
     storage.write_manifest(&manifest).await.unwrap();
     let mut record = Record::create(creation, UnixMillis(1));
-    record.part_size = PART_SIZE;
+    record.part_size = PART_UNITS * unit(kind);
     (manifest, Arc::new(Mutex::new(record)))
 }
 
 /// Does what sessions do from where the record stands until the upload is sealed, judged and tidied.
 async fn go_on(storage: &ObjectStorage, store: &Store) -> Result<Vec<Segment>, Error> {
-    let key = known(store).key;
-    for end in ENDS {
+    let Record { key, part_size, .. } = known(store);
+    for end in ends(part_size / PART_UNITS) {
         let mut record = known(store);
         if record.received >= end {
             continue;
@@ -75,66 +90,113 @@ async fn go_on(storage: &ObjectStorage, store: &Store) -> Result<Vec<Segment>, E
     }
     let record = known(store);
     let sealed = storage.seal(&key, &record.segments).await?;
-    storage.write_completion(&key, &Completion::accepted(LENGTH)).await?;
+    storage
+        .write_completion(&key, &Completion::accepted(record.received))
+        .await?;
     storage.tidy(&key, &sealed).await?;
     Ok(sealed)
 }
 
 /// A body comes in two pieces.
 fn writer_end(record: &Record, end: u64) -> u64 {
-    (record.received + 7 * MIB).min(end)
+    (record.received + 7 * record.part_size / PART_UNITS).min(end)
 }
 
-async fn verify(storage: &ObjectStorage, bucket: &Bucket, sealed: &[Segment]) {
+async fn verify(storage: &ObjectStorage, sealed: &[Segment], length: u64) {
     let pieces: Vec<Bytes> = storage
-        .read(sealed, 0..LENGTH)
+        .read(sealed, 0..length)
         .await
         .unwrap()
         .try_collect()
         .await
         .unwrap();
-    assert!(pieces.concat() == *CONTENT, "other bytes came out than went in");
-    let of_upload = bucket.keys();
+    assert!(pieces.concat() == slice(0..length), "other bytes came out than went in");
+    let of_upload = keys(storage).await;
     assert!(
         of_upload.iter().filter(|key| key.contains("/tail-")).count() <= 1,
         "{of_upload:?}"
     );
 }
 
-/// A storage that waits for no answer for long.
-fn impatient(endpoint: &str) -> ObjectStorage {
-    storage_in(s3(endpoint, Addressing::Path).answering_within(Duration::from_millis(300)))
+in_each_store!(
+    each_request_may_fail_in_each_way_before_and_after_it_took_effect,
+    a_process_may_die_before_and_after_each_of_its_requests,
+    what_is_gone_was_finished_if_its_object_is_there,
+);
+
+/// How long a storage under harm waits for an answer: one that never comes must leave time for two more tries within the
+/// patience of a request, for the machine may be busy.
+const IMPATIENCE: Duration = Duration::from_millis(600);
+
+/// What an upload from its beginning to its end asks of a store, with the request that finishes an object first.
+fn operations(kind: Kind) -> &'static [&'static str] {
+    match kind {
+        Kind::S3 => &[
+            "CompleteMultipartUpload",
+            "PutObject",
+            "CreateMultipartUpload",
+            "UploadPart",
+            "ListParts",
+            "ListObjectsV2",
+            "DeleteObject",
+            "GetObject",
+        ],
+        Kind::Gcs => &[
+            "ObjectsCompose",
+            "ObjectsInsert",
+            "ObjectsList",
+            "ObjectsGet",
+            "ObjectsDelete",
+            "ObjectsGetMedia",
+        ],
+        Kind::Azure => &[
+            "PutBlockList",
+            "PutBlob",
+            "PutBlock",
+            "GetBlockList",
+            "ListBlobs",
+            "DeleteBlob",
+            "GetBlob",
+        ],
+    }
 }
 
-#[tokio::test]
-async fn each_request_may_fail_in_each_way_before_and_after_it_took_effect() {
-    let bucket = Bucket::start();
-    let fates = [
-        Fate::LoseBefore,
+/// What is done to the operation of this index. How a request is tried again is the same code for every store: with S3 each
+/// fails in each way, with the others each fails before and after it took effect, and over all of them in each way.
+fn fates(kind: Kind, index: usize) -> Vec<Fate> {
+    let before = [Fate::LoseBefore, Fate::HangBefore, Fate::Refuse(503, "SlowDown")];
+    let after = [
         Fate::LoseAfter,
-        Fate::HangBefore,
         Fate::HangAfter,
-        Fate::Refuse(503, "SlowDown"),
         Fate::RefuseAfter(500, "InternalError"),
-        // What some requests answer although they failed, or did not.
-        Fate::RefuseAfter(200, "InternalError"),
-        Fate::Refuse(200, "InternalError"),
     ];
+    match kind {
+        // The last are what some requests answer although they failed, or did not.
+        Kind::S3 => [
+            &before[..],
+            &after,
+            &[
+                Fate::RefuseAfter(200, "InternalError"),
+                Fate::Refuse(200, "InternalError"),
+            ],
+        ]
+        .concat(),
+        Kind::Gcs | Kind::Azure => vec![before[index % 3], after[(index + 1) % 3]],
+    }
+}
+
+async fn each_request_may_fail_in_each_way_before_and_after_it_took_effect(kind: Kind) {
+    let real = Real::start(kind);
     let mut harmed = BTreeSet::new();
-    for operation in [
-        "PutObject",
-        "CreateMultipartUpload",
-        "UploadPart",
-        "ListParts",
-        "CompleteMultipartUpload",
-        "ListObjectsV2",
-        "DeleteObject",
-        "GetObject",
-    ] {
-        for fate in fates {
-            let left = Arc::new(AtomicUsize::new(2));
+    for (index, &operation) in operations(kind).iter().enumerate() {
+        for fate in fates(kind, index) {
+            let times = match fate {
+                Fate::HangBefore | Fate::HangAfter => 1,
+                _ => 2,
+            };
+            let left = Arc::new(AtomicUsize::new(times));
             let counted = Arc::clone(&left);
-            let proxy = Proxy::start(bucket.address(), move |asked| {
+            let proxy = real.judged(move |asked| {
                 let is_chosen = asked.operation == operation;
                 let harm = is_chosen
                     && counted
@@ -146,12 +208,12 @@ async fn each_request_may_fail_in_each_way_before_and_after_it_took_effect() {
                 if harm && !unheard { fate } else { Fate::Pass }
             });
             let proxy = proxy.await;
-            let storage = impatient(&proxy.endpoint());
-            let (_, store) = create(&storage).await;
+            let storage = storage_that_waits(&proxy, kind, IMPATIENCE);
+            let (_, store) = create(&storage, kind).await;
             let sealed = go_on(&storage, &store).await;
             let sealed = sealed.unwrap_or_else(|error| panic!("{operation} {fate:?}: {error:?}"));
-            verify(&storage, &bucket, &sealed).await;
-            if left.load(Ordering::SeqCst) < 2 {
+            verify(&storage, &sealed, length(unit(kind))).await;
+            if left.load(Ordering::SeqCst) < times {
                 harmed.insert(operation);
             }
             storage
@@ -160,25 +222,34 @@ async fn each_request_may_fail_in_each_way_before_and_after_it_took_effect() {
                 .unwrap();
         }
     }
-    assert_eq!(harmed.len(), 8, "some were never asked: {harmed:?}");
+    assert_eq!(
+        harmed.len(),
+        operations(kind).len(),
+        "some were never asked: {harmed:?}"
+    );
 }
 
-#[tokio::test]
-async fn a_process_may_die_before_and_after_each_of_its_requests() {
-    let bucket = Bucket::start();
+async fn a_process_may_die_before_and_after_each_of_its_requests(kind: Kind) {
+    let real = Real::start(kind);
+    let faithful = real.faithful().await;
     let mut deaths = 0;
-    for fate in [Fate::HangBefore, Fate::HangAfter] {
+    // Before a request is after the one before it but for what the process knows of that; with S3 each is tried.
+    let fates: &[Fate] = match kind {
+        Kind::S3 => &[Fate::HangBefore, Fate::HangAfter],
+        Kind::Gcs | Kind::Azure => &[Fate::HangAfter],
+    };
+    for &fate in fates {
         for survived in 0.. {
             let seen = Arc::new(AtomicUsize::new(0));
             let counted = Arc::clone(&seen);
-            let proxy = Proxy::start(bucket.address(), move |_| {
+            let proxy = real.judged(move |_| {
                 let alive = counted.fetch_add(1, Ordering::SeqCst) < survived;
                 if alive { Fate::Pass } else { fate }
             });
             let proxy = proxy.await;
-            let direct = storage(&bucket.endpoint(), Addressing::Path);
-            let (manifest, store) = create(&direct).await;
-            let doomed = storage(&proxy.endpoint(), Addressing::Path);
+            let direct = storage_behind(&faithful, kind);
+            let (manifest, store) = create(&direct, kind).await;
+            let doomed = storage_behind(&proxy, kind);
             let whole = tokio::select! {
                 sealed = go_on(&doomed, &store) => Some(sealed.unwrap()),
                 () = proxy.hanging.notified() => None,
@@ -212,45 +283,47 @@ async fn a_process_may_die_before_and_after_each_of_its_requests() {
                 store.lock().unwrap().clone_from(&taken);
             }
             let sealed = go_on(&direct, &store).await.unwrap();
-            verify(&direct, &bucket, &sealed).await;
+            verify(&direct, &sealed, length(unit(kind))).await;
             direct.remove(&record.key, &sealed, record.token.epoch).await.unwrap();
-            assert_eq!(bucket.open_multipart_uploads(), 0);
+            assert_eq!(count_open(&direct).await, 0);
             if whole.is_some() {
                 break;
             }
         }
     }
-    assert!(deaths > 30, "{deaths}");
+    assert!(deaths > 15 * fates.len(), "{deaths}");
 }
 
-#[tokio::test]
-async fn a_multipart_upload_that_is_gone_was_completed_if_its_object_is_there() {
-    let bucket = Bucket::start();
-    let completed = AtomicUsize::new(0);
-    let proxy = Proxy::start(bucket.address(), move |asked| match asked.operation {
-        "CompleteMultipartUpload" if completed.fetch_add(1, Ordering::SeqCst) == 0 => Fate::LoseAfter,
-        "CompleteMultipartUpload" => Fate::Refuse(404, "NoSuchUpload"),
+/// Azure and GCS say that the object is there already.
+async fn what_is_gone_was_finished_if_its_object_is_there(kind: Kind) {
+    let real = Real::start(kind);
+    let finished = AtomicUsize::new(0);
+    let finish = operations(kind)[0];
+    let proxy = real.judged(move |asked| match asked.operation {
+        operation if operation != finish => Fate::Pass,
+        _ if finished.fetch_add(1, Ordering::SeqCst) == 0 => Fate::LoseAfter,
+        _ if kind == Kind::S3 => Fate::Refuse(404, "NoSuchUpload"),
         _ => Fate::Pass,
     });
     let proxy = proxy.await;
-    let storage = storage(&proxy.endpoint(), Addressing::Path);
-    let (_, store) = create(&storage).await;
+    let storage = storage_behind(&proxy, kind);
+    let (_, store) = create(&storage, kind).await;
     let sealed = go_on(&storage, &store).await.unwrap();
-    verify(&storage, &bucket, &sealed).await;
+    verify(&storage, &sealed, length(unit(kind))).await;
 }
 
 #[tokio::test]
 async fn what_alibaba_oss_refuses_is_not_asked_of_it() {
     let bucket = Bucket::start();
-    let proxy = Proxy::start(bucket.address(), refused_by_oss()).await;
+    let proxy = Proxy::start(bucket.address(), Kind::S3, refused_by_oss()).await;
     let store = s3(&proxy.virtual_endpoint(), Addressing::VirtualHosted);
     let storage = storage_in(store.creating(CreateOnly::OssForbidOverwrite));
-    let (manifest, store) = create(&storage).await;
+    let (manifest, store) = create(&storage, Kind::S3).await;
     storage.write_manifest(&manifest).await.unwrap();
     let sealed = go_on(&storage, &store).await.unwrap();
-    verify(&storage, &bucket, &sealed).await;
+    verify(&storage, &sealed, length(MIB)).await;
     let other = storage.write_completion(&manifest.key, &Completion::accepted(1)).await;
     assert!(matches!(other, Err(Error::CreateDocument { .. })), "{other:?}");
     let found = contract::find(&storage, &manifest.key).await;
-    assert_eq!((found.received(), found.damage), (LENGTH, None));
+    assert_eq!((found.received(), found.damage), (length(MIB), None));
 }

@@ -1,4 +1,4 @@
-//! A proxy before the bucket that does harm to chosen requests, or refuses what Alibaba OSS refuses.
+//! A proxy before a store that does harm to chosen requests, or refuses what Alibaba OSS refuses.
 
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -14,6 +14,8 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio_util::task::AbortOnDropHandle;
+
+use super::real::Kind;
 
 /// What becomes of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,7 +55,11 @@ pub(super) struct Proxy {
 }
 
 impl Proxy {
-    pub(super) async fn start(target: SocketAddr, judge: impl Fn(&Asked) -> Fate + Send + Sync + 'static) -> Self {
+    pub(super) async fn start(
+        target: SocketAddr,
+        kind: Kind,
+        judge: impl Fn(&Asked) -> Fate + Send + Sync + 'static,
+    ) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -66,7 +72,7 @@ impl Proxy {
                 let (judge, client, hangs) = (Arc::clone(&judge), client.clone(), Arc::clone(&hangs));
                 let service = service_fn(move |request| {
                     let (judge, client, hangs) = (Arc::clone(&judge), client.clone(), Arc::clone(&hangs));
-                    answer(request, target, judge, client, hangs)
+                    answer(request, (target, kind), judge, client, hangs)
                 });
                 tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(socket), service));
             }
@@ -90,7 +96,7 @@ impl Proxy {
 /// Answers a request; an error closes its connection.
 async fn answer(
     request: Request<Incoming>,
-    target: SocketAddr,
+    (target, kind): (SocketAddr, Kind),
     judge: Arc<Judge>,
     client: reqwest::Client,
     hangs: Arc<Notify>,
@@ -98,7 +104,11 @@ async fn answer(
     let (head, body) = request.into_parts();
     let body = body.collect().await.map_err(std::io::Error::other)?.to_bytes();
     let asked = Asked {
-        operation: operation(&head),
+        operation: match kind {
+            Kind::S3 => of_s3(&head),
+            Kind::Gcs => of_gcs(&head),
+            Kind::Azure => of_azure(&head),
+        },
         head,
         body,
     };
@@ -161,9 +171,44 @@ fn refusal(status: u16, code: &str) -> Response<Full<Bytes>> {
     response
 }
 
-fn operation(head: &http::request::Parts) -> &'static str {
-    let query = head.uri.query().unwrap_or_default();
-    let has = |name: &str| query.split('&').any(|pair| pair.split('=').next() == Some(name));
+/// Whether a query has a pair with this name, and this value if it matters.
+fn has(head: &http::request::Parts, name: &str, value: Option<&str>) -> bool {
+    let pairs = head.uri.query().unwrap_or_default().split('&');
+    pairs
+        .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+        .any(|(of, is)| of == name && value.is_none_or(|value| is == value))
+}
+
+/// The requests of Google Cloud Storage's JSON API.
+fn of_gcs(head: &http::request::Parts) -> &'static str {
+    match head.method.as_str() {
+        "POST" if head.uri.path().ends_with("/compose") => "ObjectsCompose",
+        "POST" => "ObjectsInsert",
+        "DELETE" => "ObjectsDelete",
+        _ if head.uri.path().ends_with("/o") => "ObjectsList",
+        _ if has(head, "alt", Some("media")) => "ObjectsGetMedia",
+        _ => "ObjectsGet",
+    }
+}
+
+/// The requests of Azure Blob Storage.
+fn of_azure(head: &http::request::Parts) -> &'static str {
+    let comp = |value: &str| has(head, "comp", Some(value));
+    match head.method.as_str() {
+        "PUT" if comp("block") => "PutBlock",
+        "PUT" if comp("blocklist") => "PutBlockList",
+        "PUT" => "PutBlob",
+        "DELETE" => "DeleteBlob",
+        "HEAD" => "GetBlobProperties",
+        _ if comp("blocklist") => "GetBlockList",
+        _ if comp("list") => "ListBlobs",
+        _ => "GetBlob",
+    }
+}
+
+/// The requests of S3.
+fn of_s3(head: &http::request::Parts) -> &'static str {
+    let has = |name: &str| has(head, name, None);
     match head.method.as_str() {
         "POST" if has("uploads") => "CreateMultipartUpload",
         "POST" => "CompleteMultipartUpload",
