@@ -5,6 +5,7 @@ mod bad_input;
 mod bounds;
 mod bucket;
 mod churn;
+mod clouds;
 mod content;
 mod cuts;
 mod drain;
