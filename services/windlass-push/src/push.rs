@@ -202,6 +202,21 @@ impl Push {
         Self::within(Around::default(), settings, authenticator, view)
     }
 
+    /// The same, which shares its channels with all others on the Redis of `store`.
+    #[must_use]
+    pub fn sharing(
+        store: &RedisStore,
+        settings: Settings,
+        authenticator: Authenticator,
+        view: Option<View>,
+    ) -> Arc<Self> {
+        let around = Around {
+            shared: Some(store),
+            ..Around::default()
+        };
+        Self::within(around, settings, authenticator, view)
+    }
+
     fn within(around: Around<'_>, settings: Settings, authenticator: Authenticator, view: Option<View>) -> Arc<Self> {
         let interest = Arc::new(Interest::default());
         let hub = Arc::new(Hub::new(Arc::clone(&interest) as Arc<_>));

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
-use super::server::{Server, Task};
+use super::server::{Channels, Server, Task};
 use super::socket::{Client, Frame, frame, publish, subscriber};
 
 const CENTRIFUGE: &str = "/connection/websocket";
@@ -57,8 +57,13 @@ impl Bystander {
 
 #[tokio::test]
 async fn what_breaks_the_rules_is_closed_with_its_code_and_disturbs_nobody() {
-    let server = Server::start().await;
-    let mut bystander = Bystander::join(&server).await;
+    for channels in Channels::EVERYWHERE {
+        is_closed_with_its_code(&Server::on(channels).await).await;
+    }
+}
+
+async fn is_closed_with_its_code(server: &Server) {
+    let mut bystander = Bystander::join(server).await;
     let huge_channel = format!(r#"{{"id":1,"subscribe":{{"channel":"{}"}}}}"#, "x".repeat(1 << 20));
     let nested = "[".repeat(60_000);
     // What is sent, and the close code on the Centrifuge protocol and on the plain one; 0 for an answer and no close.
@@ -220,8 +225,13 @@ fn no_bytes_on_a_socket_disturb_the_server() {
         .enable_all()
         .build()
         .unwrap();
-    let server = runtime.block_on(Server::start());
-    let mut bystander = runtime.block_on(Bystander::join(&server));
+    for channels in Channels::EVERYWHERE {
+        is_disturbed_by_no_bytes(&runtime, &runtime.block_on(Server::on(channels)));
+    }
+}
+
+fn is_disturbed_by_no_bytes(runtime: &tokio::runtime::Runtime, server: &Server) {
+    let mut bystander = runtime.block_on(Bystander::join(server));
     let mut runner = TestRunner::new(Config {
         cases: 64,
         failure_persistence: None,

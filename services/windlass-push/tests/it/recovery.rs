@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use windlass_push::config::{ChannelOptions, Channels};
 
-use super::server::Server;
+use super::server::{self, Server};
 use super::socket::{Client, Frame, publish};
 
 /// A client as the library keeps it: where it is in the stream, and what it has seen since it was last told of a gap.
@@ -126,8 +126,15 @@ impl Member {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn everybody_ends_with_everything_once_and_in_order_or_was_told() {
+    for channels in server::Channels::EVERYWHERE {
+        is_whole_or_told(channels).await;
+    }
+}
+
+async fn is_whole_or_told(channels: server::Channels) {
     const LAST: u64 = 3_000;
     let server = Server::with(|plan| {
+        plan.channels = channels;
         plan.settings.channels = Channels::all(ChannelOptions {
             history_size: 200,
             ..ChannelOptions::open()
@@ -161,6 +168,6 @@ async fn everybody_ends_with_everything_once_and_in_order_or_was_told() {
     }
     assert!(
         recovered > 50,
-        "only {recovered} recoveries: the test does not try what it should ({told} gaps told)"
+        "only {recovered} recoveries {channels:?}: the test does not try what it should ({told} gaps told)"
     );
 }

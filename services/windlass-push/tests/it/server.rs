@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use fixture_redis::Redis;
 use jsonwebtoken::{EncodingKey, Header, encode, get_current_timestamp};
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -14,8 +15,8 @@ use windlass_serve::{Options, Shutdown, Tracker, serve};
 use windlass_task::change::{Change, Verdict};
 use windlass_task::record::Creation;
 use windlass_task::{
-    Commit, EmbeddedStore, Generation, HolderId, Metadata, Origin, Outcome, Owner, Principal, Protocol, Segment,
-    SegmentKind, TaskId, TaskKey, TaskStore, Tenant, Token, WriterEpoch, store,
+    Commit, EmbeddedStore, Generation, HolderId, Metadata, Origin, Outcome, Owner, Principal, Protocol, RedisStore,
+    Segment, SegmentKind, TaskId, TaskKey, TaskStore, Tenant, Token, WriterEpoch, store,
 };
 
 const SECRET: &[u8] = b"0123456789abcdef0123456789abcdef";
@@ -30,6 +31,18 @@ pub(crate) struct Server {
     pub(crate) tracker: Tracker,
     store: EmbeddedStore,
     _directory: tempfile::TempDir,
+    _redis: Option<Redis>,
+}
+
+/// Where channels are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Channels {
+    InMemory,
+    InRedis,
+}
+
+impl Channels {
+    pub(crate) const EVERYWHERE: [Self; 2] = [Self::InMemory, Self::InRedis];
 }
 
 /// What a test changes of the service.
@@ -37,11 +50,16 @@ pub(crate) struct Plan {
     pub(crate) settings: Settings,
     pub(crate) auth: bool,
     pub(crate) view: bool,
+    pub(crate) channels: Channels,
 }
 
 impl Server {
     pub(crate) async fn start() -> Self {
         Self::with(|_| {}).await
+    }
+
+    pub(crate) async fn on(channels: Channels) -> Self {
+        Self::with(|plan| plan.channels = channels).await
     }
 
     pub(crate) async fn with(change: impl FnOnce(&mut Plan)) -> Self {
@@ -50,6 +68,7 @@ impl Server {
             settings,
             auth: false,
             view: true,
+            channels: Channels::InMemory,
         };
         change(&mut plan);
         let directory = tempfile::tempdir().unwrap();
@@ -60,7 +79,17 @@ impl Server {
             Authenticator::Loopback
         };
         let view = plan.view.then(|| View::of(&store.clone().into()));
-        let push = Push::new(plan.settings, authenticator.clone(), view);
+        let redis = match plan.channels {
+            Channels::InMemory => None,
+            Channels::InRedis => Some(Redis::start().await),
+        };
+        let push = match &redis {
+            None => Push::new(plan.settings, authenticator.clone(), view),
+            Some(redis) => {
+                let shared = RedisStore::open(&windlass_redis::Settings::of(redis.url())).unwrap();
+                Push::sharing(&shared, plan.settings, authenticator.clone(), view)
+            }
+        };
         let router = authenticator.layer(windlass_push::router(Arc::clone(&push)), Metrics::default());
         let router = router.merge(windlass_push::open_router(Arc::clone(&push)));
         let router = router.merge(windlass_push::admin_router(Arc::clone(&push)));
@@ -84,6 +113,7 @@ impl Server {
             tracker,
             store,
             _directory: directory,
+            _redis: redis,
         }
     }
 

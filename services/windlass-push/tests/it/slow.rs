@@ -1,13 +1,23 @@
 //! Clients that do not read what they asked for: their queues stay within the bound, and nobody else waits for them.
 
-use super::server::Server;
+use super::server::{Channels, Server};
 use super::socket::{Client, publish, subscriber};
 
 const QUEUE: usize = 256 * 1024;
 
 #[tokio::test]
 async fn a_reader_that_stops_loses_its_stream_and_is_told_so_and_nobody_waits_for_it() {
-    let server = Server::with(|plan| plan.settings.queue_bytes_max = QUEUE).await;
+    for channels in Channels::EVERYWHERE {
+        loses_its_stream(channels).await;
+    }
+}
+
+async fn loses_its_stream(channels: Channels) {
+    let server = Server::with(|plan| {
+        plan.channels = channels;
+        plan.settings.queue_bytes_max = QUEUE;
+    })
+    .await;
     let mut slow = subscriber(server.address, "flood").await;
     let mut quick = subscriber(server.address, "flood").await;
     let data = format!("\"{}\"", "x".repeat(10_000));

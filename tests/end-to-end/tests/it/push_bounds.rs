@@ -10,6 +10,7 @@ use end_to_end::tus::Client;
 use end_to_end::wait::eventually;
 use end_to_end::websocket::{BINARY, Message, Socket, TEXT, frame};
 use end_to_end::wire::Request;
+use fixture_redis::Redis;
 use serde_json::{Value, json};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpListener;
@@ -214,11 +215,20 @@ async fn three_thousand_messages_that_never_end_take_their_bytes_and_are_cut_off
 
 #[tokio::test]
 async fn a_flood_to_two_hundred_that_do_not_read_fills_their_queues_and_no_more() {
+    fills_their_queues("in memory", "").await;
+    let redis = Redis::start().await;
+    let store = format!("store: {{ redis: {{ url: {} }} }}\n", redis.url());
+    fills_their_queues("through Redis", &store).await;
+}
+
+async fn fills_their_queues(through: &str, store: &str) {
     const READERS: usize = 200;
     const QUEUE_BYTES: u64 = 256 * KIB;
     /// The kernel holds some megabytes of a loopback connection: far more than that is never needed.
     const ROUNDS_MAX: u64 = 2_000;
-    let server = Server::with(push(&[&format!("connection: {{ queueBytes: {QUEUE_BYTES} }}")])).await;
+    let mut settings = push(&[&format!("connection: {{ queueBytes: {QUEUE_BYTES} }}")]);
+    settings.config.push_str(store);
+    let server = Server::with(settings).await;
     let client = Client::of(&server);
     let mut slow = Vec::new();
     let mut channels = vec!["calm".to_owned()];
@@ -246,10 +256,10 @@ async fn a_flood_to_two_hundred_that_do_not_read_fills_their_queues_and_no_more(
     }
     memory.stays_within(
         OWN_GROWTH + (QUEUE_BYTES + BATCH_BYTES + CONNECTION_BYTES) * READERS as u64,
-        "200 full queues of 256 KiB",
+        &format!("200 full queues of 256 KiB {through}"),
     );
     report::line(&format!(
-        "200 readers that do not read: all queues full after {round} publications of 16 KiB to each"
+        "200 readers that do not read, {through}: all queues full after {round} publications of 16 KiB to each"
     ));
     for (mut peer, channel) in slow.into_iter().zip(&channels[1..]) {
         let mut expected = 0;
