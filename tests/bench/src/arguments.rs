@@ -41,7 +41,11 @@ pub struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Measure the push service instead of uploads
-    Push,
+    Push {
+        /// Processes that share their channels through a Redis, which is started for them
+        #[arg(long)]
+        redis: bool,
+    },
     /// Measure how a tenant that floods the upload service slows another one
     Neighbours,
     /// Measure uploads into an S3 server beside a bare client of the same library, which is started for it
@@ -81,10 +85,10 @@ impl Arguments {
     /// # Errors
     /// When it could not be measured to its end.
     pub fn run(self) -> anyhow::Result<()> {
-        let (rounds, works, push_works) = if self.smoke {
-            (1, work::smoke(), push::work::smoke())
+        let (rounds, works) = if self.smoke {
+            (1, work::smoke())
         } else {
-            (self.rounds, work::all(self.large_mib), push::work::all())
+            (self.rounds, work::all(self.large_mib))
         };
         let settings = table::Settings {
             server: self.server,
@@ -96,7 +100,18 @@ impl Arguments {
         match &self.command {
             Some(Command::Floor { dir }) => floor::serve(dir),
             Some(Command::PushFloor) => push::floor::serve(),
-            Some(Command::Push) => push::table::run(&settings, &push_works),
+            Some(Command::Push { redis }) => {
+                let works = if *redis {
+                    push::work::shared()
+                } else {
+                    push::work::all()
+                };
+                let sized = works.into_iter().map(|(work, through)| {
+                    let work = if self.smoke { work.smoke() } else { work };
+                    (work, through)
+                });
+                push::table::run(&settings, &sized.collect::<Vec<_>>())
+            }
             Some(Command::Neighbours) => neighbours::run(&settings),
             Some(Command::S3 {
                 uploads: Some(uploads),

@@ -107,15 +107,17 @@ impl Process {
     }
 
     /// Starts the push service, ready: clients may subscribe and publish, nothing is remembered, as Centrifugo's
-    /// namespaces are by default.
+    /// namespaces are by default. With the URL of a Redis its channels are shared through that.
     ///
     /// # Errors
     /// When it does not start.
-    pub fn push(binary: &Path, dir: &Path) -> anyhow::Result<Self> {
+    pub fn push(binary: &Path, dir: &Path, redis: Option<&str>) -> anyhow::Result<Self> {
         let folder = folder(dir)?;
         let config = folder.path().join("windlass.yaml");
         let channels = "{ allow_subscribe_for_client: true, allow_publish_for_client: true }";
-        std::fs::write(&config, format!("push: {{ channels: {channels} }}\n"))?;
+        let store = redis.map(|url| format!("store: {{ redis: {{ url: \"{url}\" }} }}\n"));
+        let text = format!("push: {{ channels: {channels} }}\n{}", store.unwrap_or_default());
+        std::fs::write(&config, text)?;
         let mut command = Command::new(binary);
         if binary.file_stem().is_some_and(|name| name == "windlass") {
             command.arg("dev").arg("--data-dir").arg(folder.path().join("data"));
@@ -176,6 +178,14 @@ impl Process {
     /// When it has ended.
     pub fn cpu(&self) -> anyhow::Result<Duration> {
         cpu_of(&self.proc("stat"))
+    }
+
+    /// The CPU time that another process of this machine has used until now.
+    ///
+    /// # Errors
+    /// When it has ended.
+    pub fn cpu_of_other(id: u32) -> anyhow::Result<Duration> {
+        cpu_of(&Path::new("/proc").join(id.to_string()).join("stat"))
     }
 
     /// The CPU time that this very process has used until now.

@@ -40,10 +40,17 @@ fn print_table(folder: &Path, more: &[&str]) -> String {
 #[test]
 fn the_table_of_push_has_every_figure_and_nothing_is_left_behind() {
     let folder = tempfile::tempdir().unwrap();
-    let text = print_table(folder.path(), &["push"]);
-    for figure in bench::push::work::all().iter().flat_map(|work| work.figures()) {
-        let name = figure.name();
-        assert!(text.lines().any(|line| line.contains(name)), "{name} in {text}");
+    for (arguments, works) in [
+        (&["push"][..], bench::push::work::all()),
+        (&["push", "--redis"], bench::push::work::shared()),
+    ] {
+        let text = print_table(folder.path(), arguments);
+        for (work, through) in works {
+            for figure in work.figures(through) {
+                let name = figure.name();
+                assert!(text.lines().any(|line| line.contains(name)), "{name} in {text}");
+            }
+        }
     }
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }

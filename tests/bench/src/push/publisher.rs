@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 
-use super::swarm::{await_reply, read_until, upgrade};
+use super::swarm::{await_reply, in_turn, read_until, upgrade};
 use super::websocket::masked;
 use super::{Clock, floor};
 
@@ -32,12 +32,12 @@ struct Publisher {
 }
 
 /// Publishes `count` times at `rate` a second to the channels that `channel` gives for the publications' numbers, over
-/// `connections` at once. A publication that is late does not hold the next one up.
+/// `connections` at once, by turns at each of `addresses`. A publication that is late does not hold the next one up.
 ///
 /// # Errors
 /// The first publication that is refused.
 pub fn publish(
-    address: SocketAddr,
+    addresses: &[SocketAddr],
     way: Way,
     clock: Clock,
     pace: Pace,
@@ -46,9 +46,10 @@ pub fn publish(
     let (next, begin) = (AtomicU64::new(0), Instant::now());
     std::thread::scope(|scope| {
         let threads: Vec<_> = (0..pace.connections)
-            .map(|_| {
-                scope.spawn(|| {
-                    let mut publisher = Publisher::open(address, way)?;
+            .map(|connection| {
+                let (next, channel) = (&next, &channel);
+                scope.spawn(move || {
+                    let mut publisher = Publisher::open(in_turn(addresses, connection)?, way)?;
                     loop {
                         let number = next.fetch_add(1, Ordering::Relaxed);
                         if number >= pace.count {
@@ -72,7 +73,7 @@ pub fn publish(
 pub struct Pace {
     /// How many.
     pub count: u64,
-    /// How many a second.
+    /// How many a second; infinite: each connection makes its next one when the last was answered.
     pub rate: f64,
     /// Over how many connections.
     pub connections: usize,

@@ -1,5 +1,6 @@
 //! The clients: thousands of connections that one thread reads, so that they take little of the machine's time.
 
+use std::collections::HashMap;
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::OwnedFd;
@@ -10,7 +11,7 @@ use rustix::buffer::spare_capacity;
 use rustix::event::epoll;
 
 use super::websocket::{Frame, TEXT, masked};
-use super::{Clock, floor};
+use super::{Clock, Moment, floor};
 
 /// How many sockets are asked for at once.
 const EVENTS: usize = 1_024;
@@ -41,23 +42,26 @@ struct Member {
 pub struct Heard {
     /// How long after its making each publication came, one for each client that got it.
     pub delays: Vec<Duration>,
+    /// How long after its making each publication came to the last of those who got it.
+    pub last: HashMap<Moment, Duration>,
     /// Pings, all answered.
     pub pings: u64,
 }
 
 impl Swarm {
-    /// Clients of the Centrifuge protocol, each subscribed to the channel that `channel` gives for its number.
+    /// Clients of the Centrifuge protocol, by turns at each of `addresses`, each subscribed to the channel that `channel`
+    /// gives for its number.
     ///
     /// # Errors
     /// The first that does not get its connection or its subscription.
     pub fn of_service(
-        address: SocketAddr,
+        addresses: &[SocketAddr],
         count: usize,
         clock: Clock,
         channel: impl Fn(usize) -> String,
     ) -> anyhow::Result<Self> {
         Self::gather(count, clock, |number| {
-            let mut stream = upgrade(address)?;
+            let mut stream = upgrade(in_turn(addresses, number)?)?;
             let commands = format!(
                 "{{\"id\":1,\"connect\":{{}}}}\n{{\"id\":2,\"subscribe\":{{\"channel\":\"{}\"}}}}",
                 channel(number)
@@ -152,8 +156,12 @@ fn take(bytes: &[u8], stream: &mut TcpStream, clock: Clock, heard: &mut Heard) -
     while let Some(frame) = Frame::first(&bytes[read..]) {
         read += frame.size;
         ensure!(frame.opcode == TEXT, "a frame of opcode {}", frame.opcode);
-        match clock.delay(frame.payload) {
-            Some(delay) => heard.delays.push(delay),
+        match clock.made(frame.payload) {
+            Some((made, delay)) => {
+                heard.delays.push(delay);
+                let last = heard.last.entry(made).or_default();
+                *last = delay.max(*last);
+            }
             None if frame.payload == b"{}" => {
                 // Eight bytes always fit a socket's buffer.
                 stream.write_all(&masked(b"{}"))?;
@@ -163,6 +171,19 @@ fn take(bytes: &[u8], stream: &mut TcpStream, clock: Clock, heard: &mut Heard) -
         }
     }
     Ok(read)
+}
+
+/// The address whose turn it is.
+///
+/// # Errors
+/// When there is none.
+pub fn in_turn(addresses: &[SocketAddr], number: usize) -> anyhow::Result<SocketAddr> {
+    addresses
+        .iter()
+        .copied()
+        .cycle()
+        .nth(number % addresses.len().max(1))
+        .context("no address")
 }
 
 /// A WebSocket to the service.
