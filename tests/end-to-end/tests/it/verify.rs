@@ -165,3 +165,68 @@ async fn an_object_that_is_gone_from_a_bucket_is_told_and_ended_beside_the_servi
     let looked = verify(&server, &[]).await;
     assert_eq!(looked.status.code(), Some(0), "{looked:?}");
 }
+
+#[tokio::test]
+async fn a_collector_that_is_killed_in_the_middle_of_its_round_is_followed_by_another_and_nothing_alive_goes() {
+    const UPLOADS: u64 = 20;
+    let (redis, bucket) = (Redis::start().await, Bucket::start());
+    // Slow enough to be killed before it is through.
+    let more = format!(
+        "store:\n  redis:\n    url: {}\nupload:\n  hold: 200ms\n  garbage: {{ every: 100ms, safeAge: 300ms, \
+         removalsPerSecond: 5 }}\n",
+        redis.url()
+    );
+    let (settings, _keys) = crate::bucket::settings(&bucket, "", &more);
+    let mut servers = [Server::with(settings.clone()).await, Server::with(settings).await];
+    let first = Client::of(&servers[0]);
+    let clients = [first.clone(), first.at(&servers[1])];
+    let half = first.create(Content::new(0, 20 * MIB)).await;
+    assert_eq!(first.patch(&half, 0..9 * MIB).await.status, 204);
+    let mut finished = Vec::new();
+    for seed in 1..=UPLOADS {
+        let upload = clients[(seed % 2) as usize].create(Content::new(seed, 1_000)).await;
+        first.complete(&upload).await;
+        first.task_becomes(&upload, "completed").await;
+        finished.push(upload);
+    }
+
+    // The gateway's objects are files.
+    let beside = |upload: &Upload| {
+        let keys = bucket.keys();
+        let manifest = keys
+            .iter()
+            .find(|key| key.contains(&upload.task) && key.ends_with("manifest"));
+        let manifest = bucket.objects().join(manifest.expect("it has a manifest"));
+        manifest.with_file_name("taken-9")
+    };
+    let kept = beside(&half);
+    std::fs::write(&kept, b"a writer's").expect("a file can be written");
+    let leftovers: Vec<PathBuf> = finished.iter().map(beside).collect();
+    for leftover in &leftovers {
+        std::fs::write(leftover, b"nobody's ").expect("a file can be written");
+    }
+    let left = || leftovers.iter().filter(|leftover| leftover.exists()).count();
+    let collector = eventually(SOON, "a collector at work", async || {
+        servers
+            .iter()
+            .position(|server| server.log().contains("garbage is removed"))
+    })
+    .await;
+    servers[collector].kill();
+    assert!((1..leftovers.len()).contains(&left()), "it was through: {}", left());
+    // A turn that nobody keeps ends by itself in a minute; here it ends now.
+    redis.command(&["HDEL", "upload:job:garbage", "until"]);
+
+    let (survivor, client) = (&servers[1 - collector], &clients[1 - collector]);
+    eventually(SOON, "the rest to go", async || (left() == 0).then_some(())).await;
+    assert!(kept.exists(), "what a writer may come back to is gone");
+    std::fs::remove_file(&kept).expect("it is there");
+    for upload in &finished {
+        client.verify(upload).await;
+    }
+    client.complete(&half).await;
+    client.verify(&half).await;
+    assert_eq!(client.counter("windlass_upload_garbage_failures_total").await, 0);
+    let looked = verify(survivor, &["--digests"]).await;
+    assert_eq!(looked.status.code(), Some(0), "{looked:?}");
+}
