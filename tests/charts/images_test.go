@@ -24,6 +24,7 @@ var (
 )
 
 func TestTheImagesTakeAnUploadUnprivilegedAndOnAReadOnlyRoot(t *testing.T) {
+	t.Parallel()
 	space := harness.Namespace(t, cluster)
 	// The API server refuses every pod there that could have more rights.
 	harness.Kube(t, cluster, "label", "namespace", space, "pod-security.kubernetes.io/enforce=restricted")

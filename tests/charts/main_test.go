@@ -41,8 +41,26 @@ func TestMain(m *testing.M) {
 			fmt.Printf("load: %v: %s", err, output)
 			return 1
 		}
+		if err := define(); err != nil {
+			fmt.Println(err)
+			return 1
+		}
 		return m.Run()
 	}())
+}
+
+// define installs the definitions, which are the operator's chart's.
+func define() error {
+	const definitions = "../../charts/windlass-operator/files/crds"
+	for _, arguments := range [][]string{
+		{"apply", "--server-side", "-f", definitions},
+		{"wait", "--for=condition=Established", "--timeout=60s", "-f", definitions},
+	} {
+		if output, err := harness.Command(append([]string{"kubectl", cluster}, arguments...)...).CombinedOutput(); err != nil {
+			return fmt.Errorf("kubectl %v: %w: %s", arguments, err, output)
+		}
+	}
+	return nil
 }
 
 // images makes an archive of every image by the command that users have.
