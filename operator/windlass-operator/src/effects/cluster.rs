@@ -1,0 +1,123 @@
+//! Effects in a cluster.
+//!
+//! Objects are applied server-side by one field manager, so that what is dropped from them is removed from the cluster
+//! too. Each write names uid and version of what was seen; one that was overtaken is refused, and the next pass decides
+//! anew. Nothing is sent once this process does not lead.
+
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::api::{DeleteParams, Patch, PatchParams, Preconditions, PropagationPolicy};
+use kube::core::DynamicObject;
+use kube::runtime::events::{Event, EventType, Recorder};
+use kube::{Api, Client};
+use serde_json::json;
+use windlass_api::Platform;
+
+use super::{Action, Effects, Error, Mood};
+use crate::election::lease::Leadership;
+use crate::metrics::Metrics;
+
+/// Whose fields are the operator's.
+pub const MANAGER: &str = "windlass-operator";
+/// On each object: the term of the leader who wrote it last. It is no reason to write it again.
+const TERM: &str = "windlass.dev/term";
+
+/// Effects for one Platform.
+#[derive(Clone)]
+pub struct Cluster {
+    /// How the API server is reached.
+    pub client: Client,
+    /// Whether it may be written to.
+    pub leadership: Leadership,
+    /// Tells events.
+    pub recorder: Recorder,
+    /// Counts writes.
+    pub metrics: Metrics,
+    /// The namespace of the Platform and all its objects.
+    pub namespace: String,
+    /// The Platform's name.
+    pub name: String,
+    /// What events speak of.
+    pub regarding: ObjectReference,
+}
+
+impl Effects for Cluster {
+    async fn carry_out(&self, action: Action) -> Result<(), Error> {
+        let Some(term) = self.leadership.term() else {
+            return Err(Error::Lead {
+                action: action.to_string(),
+            });
+        };
+        let said = action.to_string();
+        let (verb, done) = match action {
+            Action::Apply {
+                what, mut object, seen, ..
+            } => {
+                let parameters = PatchParams {
+                    force: seen.is_some(),
+                    ..PatchParams::apply(MANAGER)
+                };
+                // Without an object there is nothing to force: whoever makes it meanwhile keeps it.
+                if let Some(seen) = seen {
+                    object.metadata.uid = Some(seen.uid);
+                    object.metadata.resource_version = Some(seen.version);
+                }
+                let annotations = object.metadata.annotations.get_or_insert_default();
+                annotations.insert(TERM.to_owned(), term.0.to_string());
+                let api: Api<DynamicObject> =
+                    Api::namespaced_with(self.client.clone(), &self.namespace, &what.kind.resource());
+                let applied = api.patch(&what.name, &parameters, &Patch::Apply(&*object)).await;
+                ("apply", applied.map(drop))
+            }
+            Action::Remove { what, seen } => {
+                let parameters = DeleteParams {
+                    preconditions: Some(Preconditions {
+                        resource_version: Some(seen.version),
+                        uid: Some(seen.uid),
+                    }),
+                    propagation_policy: Some(PropagationPolicy::Background),
+                    ..DeleteParams::default()
+                };
+                let api: Api<DynamicObject> =
+                    Api::namespaced_with(self.client.clone(), &self.namespace, &what.kind.resource());
+                ("remove", api.delete(&what.name, &parameters).await.map(drop))
+            }
+            Action::Report(status) => {
+                let document = json!({
+                    "apiVersion": "windlass.dev/v1alpha1",
+                    "kind": "Platform",
+                    "metadata": { "name": self.name },
+                    "status": status,
+                });
+                let api: Api<Platform> = Api::namespaced(self.client.clone(), &self.namespace);
+                let parameters = PatchParams::apply(MANAGER).force();
+                (
+                    "report",
+                    api.patch_status(&self.name, &parameters, &Patch::Apply(document))
+                        .await
+                        .map(drop),
+                )
+            }
+            Action::Tell { mood, reason, note } => {
+                let event = Event {
+                    type_: match mood {
+                        Mood::Normal => EventType::Normal,
+                        Mood::Warning => EventType::Warning,
+                    },
+                    reason,
+                    note: Some(note),
+                    action: "Reconcile".to_owned(),
+                    secondary: None,
+                };
+                ("tell", self.recorder.publish(&event, &self.regarding).await)
+            }
+        };
+        self.metrics.wrote(verb, done.is_ok());
+        match done {
+            Ok(()) => Ok(()),
+            Err(kube::Error::Api(status)) if status.is_conflict() => Err(Error::Overtaken { action: said }),
+            // Somebody else removed it.
+            Err(kube::Error::Api(status)) if verb == "remove" && status.is_not_found() => Ok(()),
+            Err(source) => Err(Error::Request { action: said, source }),
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! Watches that say which Platform to look at, and nothing else: what changed is read by the pass.
+//!
+//! A watch is told something at least every few minutes (events, bookmarks, its own end), so one that is silent for longer
+//! is broken, however healthy its connection looks. Its age is measured from the last that was heard.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::{StreamExt as _, TryStreamExt as _};
+use kube::api::{ListParams, WatchParams};
+use kube::core::{ApiResource, DynamicObject, PartialObjectMeta, WatchEvent};
+use kube::{Api, Client, ResourceExt as _};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+/// On each object: the Platform that it belongs to.
+pub const PLATFORM: &str = "windlass.dev/platform";
+/// The API server ends a watch after this long, seconds; client-go's bound is five minutes.
+const TIMEOUT: u32 = 290;
+/// Silence that proves a watch broken: two of its lives.
+pub const SILENCE_MAX: Duration = Duration::from_secs(2 * TIMEOUT as u64);
+/// Objects of one answer to a list.
+const PAGE: u32 = 500;
+/// Between two tries, at first and at most.
+const WAITS: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
+
+/// A Platform, by namespace and name.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Reference {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+}
+
+/// Something happened to a Platform or to what it owns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct News {
+    /// Which.
+    pub of: Reference,
+    /// Whether it happened to the resource itself.
+    pub own: bool,
+}
+
+/// When each watch was heard of last. Clones are the same.
+#[derive(Debug, Clone, Default)]
+pub struct Ages(Arc<Mutex<Vec<Instant>>>);
+
+impl Ages {
+    fn begin(&self) -> usize {
+        let mut ages = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        ages.push(Instant::now());
+        ages.len() - 1
+    }
+
+    fn heard(&self, watch: usize) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)[watch] = Instant::now();
+    }
+
+    /// How long the most silent watch has been silent.
+    #[must_use]
+    pub fn oldest(&self) -> Duration {
+        let ages = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        ages.iter().map(Instant::elapsed).max().unwrap_or_default()
+    }
+}
+
+/// What is watched.
+#[derive(Debug, Clone)]
+pub enum Subject {
+    /// Platforms themselves.
+    Platforms(ApiResource),
+    /// Objects that carry [`PLATFORM`].
+    Owned(ApiResource),
+}
+
+/// Watches one kind in one namespace, or in all, until the receiver is gone.
+pub async fn run(client: Client, namespace: Option<&str>, subject: Subject, ages: Ages, news: mpsc::Sender<News>) {
+    let (resource, selector) = match &subject {
+        Subject::Platforms(resource) => (resource, None),
+        Subject::Owned(resource) => (resource, Some(PLATFORM)),
+    };
+    let api: Api<DynamicObject> = match namespace {
+        Some(namespace) => Api::namespaced_with(client, namespace, resource),
+        None => Api::all_with(client, resource),
+    };
+    let watch = Watch {
+        api,
+        selector,
+        own: matches!(subject, Subject::Platforms(_)),
+        number: ages.begin(),
+        ages,
+        news,
+    };
+    let mut wait = WAITS.0;
+    while !watch.news.is_closed() {
+        match watch.live().await {
+            Ok(()) => wait = WAITS.0,
+            Err(error) => {
+                // A cluster without the kind answers 404; that is an answer.
+                if matches!(&error, kube::Error::Api(status) if status.code == 404) {
+                    watch.ages.heard(watch.number);
+                }
+                tracing::debug!(
+                    kind = resource.kind,
+                    error = &error as &dyn std::error::Error,
+                    "watch ended"
+                );
+                tokio::time::sleep(wait).await;
+                wait = (wait * 2).min(WAITS.1);
+            }
+        }
+    }
+}
+
+struct Watch {
+    api: Api<DynamicObject>,
+    selector: Option<&'static str>,
+    own: bool,
+    number: usize,
+    ages: Ages,
+    news: mpsc::Sender<News>,
+}
+
+impl Watch {
+    /// A list, and what happens after it for as long as the API server tells.
+    async fn live(&self) -> Result<(), kube::Error> {
+        let mut version = self.list().await?;
+        loop {
+            let parameters = WatchParams {
+                label_selector: self.selector.map(str::to_owned),
+                timeout: Some(TIMEOUT),
+                bookmarks: true,
+                ..WatchParams::default()
+            };
+            let mut events = self.api.watch_metadata(&parameters, &version).await?.boxed();
+            while let Some(event) = events.try_next().await? {
+                self.ages.heard(self.number);
+                match event {
+                    WatchEvent::Added(object) | WatchEvent::Modified(object) | WatchEvent::Deleted(object) => {
+                        version = object.resource_version().unwrap_or(version);
+                        self.tell(&object).await;
+                    }
+                    WatchEvent::Bookmark(bookmark) => version = bookmark.metadata.resource_version,
+                    // The version is too old to go on from: everything is listed again.
+                    WatchEvent::Error(status) if status.code == 410 => return Ok(()),
+                    WatchEvent::Error(status) => return Err(kube::Error::Api(status)),
+                }
+            }
+            self.ages.heard(self.number);
+            if self.news.is_closed() {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn list(&self) -> Result<String, kube::Error> {
+        let mut parameters = ListParams::default().limit(PAGE);
+        parameters.label_selector = self.selector.map(str::to_owned);
+        loop {
+            let page = self.api.list_metadata(&parameters).await?;
+            self.ages.heard(self.number);
+            for object in &page.items {
+                self.tell(object).await;
+            }
+            match page.metadata.continue_.filter(|token| !token.is_empty()) {
+                Some(token) => parameters.continue_token = Some(token),
+                None => return Ok(page.metadata.resource_version.unwrap_or_default()),
+            }
+        }
+    }
+
+    async fn tell(&self, object: &PartialObjectMeta<DynamicObject>) {
+        let name = if self.own {
+            object.metadata.name.as_ref()
+        } else {
+            object.labels().get(PLATFORM)
+        };
+        if let (Some(namespace), Some(name)) = (object.namespace(), name) {
+            let of = Reference {
+                namespace,
+                name: name.clone(),
+            };
+            // Full: whoever works is behind, and the API server keeps what is not read yet.
+            let _ = self.news.send(News { of, own: self.own }).await;
+        }
+    }
+}
