@@ -11,6 +11,8 @@ import { until, within } from './support/wait.mjs';
 const SECRET = 'a secret of at least thirty-two bytes';
 
 const PUSH = {
+  // So that a test need not wait for long until somebody has left.
+  connection: { leaveGrace: '200ms' },
   namespaces: [
     { name: 'private', history_size: 50, history_ttl: '60s', force_recovery: true, allow_publish_for_subscriber: true },
     { name: 'room', allow_subscribe_for_client: true, presence: true, join_leave: true, force_push_join_leave: true,

@@ -130,13 +130,15 @@ impl Version {
 /// How long a key is remembered: a caller that tries again for longer has given up (Centrifugo's time).
 pub const IDEMPOTENCY: Duration = Duration::from_secs(5 * 60);
 
-/// Who came or went.
+/// How a connection is in a channel.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Announcement {
-    /// Somebody subscribed.
-    Joined(ClientInfo),
-    /// Somebody is subscribed no more.
-    Left(ClientInfo),
+pub struct Attendance {
+    /// As whom others see it.
+    pub info: ClientInfo,
+    /// Whether it is in the channel's presence.
+    pub present: bool,
+    /// Whether the channel's subscribers are told that it comes and goes.
+    pub announced: bool,
 }
 
 /// Which part of a history is wanted.
@@ -180,6 +182,9 @@ pub trait Receiver: Send + Sync + 'static {
     /// A message from another node, or from this one. Must not wait.
     fn control(&self, message: Bytes);
 
+    /// Another node died, and this one has taken so many of its connections out of where they were. Must not wait.
+    fn buried(&self, _node: NodeId, _connections: usize) {}
+
     /// What this node answers to a question that all nodes are asked. Must not wait.
     fn answer(&self, question: Bytes) -> Bytes;
 }
@@ -211,12 +216,6 @@ pub trait Broker: fmt::Debug + Send + Sync + 'static {
     /// [`Error`]: it may still be brought, which does no harm.
     async fn unsubscribe(&self, channel: &ChannelKey) -> Result<(), Error>;
 
-    /// Tells the subscribers of a channel who came or went. Of no position, and lost when it cannot be brought.
-    ///
-    /// # Errors
-    /// [`Error`]: it may not have been told.
-    async fn announce(&self, channel: &ChannelKey, announcement: Announcement) -> Result<(), Error>;
-
     /// Reads the history; it makes the stream if there is none, so that its epoch can be told.
     ///
     /// # Errors
@@ -229,17 +228,39 @@ pub trait Broker: fmt::Debug + Send + Sync + 'static {
     /// [`Error`]: they may still be there.
     async fn remove_history(&self, channel: &ChannelKey) -> Result<(), Error>;
 
-    /// Says that a connection of this node is in a channel.
+    /// Puts a connection of this node into a channel. Its subscribers are told that somebody joined, unless this is somebody
+    /// who was [lost](Broker::lose) there, on any node, and has not left: the same user with the same information. Who is
+    /// back goes on as the connection that it was, under that one's id: in the presence, and when it leaves. What
+    /// subscribers are told has no position, and is lost when it cannot be brought.
     ///
     /// # Errors
-    /// [`Error`]: it may not be seen there.
-    async fn add_presence(&self, channel: &ChannelKey, client: ClientId, info: ClientInfo) -> Result<(), Error>;
+    /// [`Error`]: it may not be seen there, or nobody was told.
+    async fn enter(&self, channel: &ChannelKey, client: ClientId, attendance: Attendance) -> Result<(), Error>;
 
-    /// Says that it is there no more.
+    /// Says that the connection was lost and its client may be back soon. Who is announced stays in the channel until it
+    /// [leaves](Broker::leave); for others this changes nothing.
     ///
     /// # Errors
-    /// [`Error`]: it may still be seen there, until this node's lease ends.
-    async fn remove_presence(&self, channel: &ChannelKey, client: ClientId) -> Result<(), Error>;
+    /// [`Error`]: when it is back, subscribers are told that somebody joined.
+    async fn lose(&self, channel: &ChannelKey, client: ClientId) -> Result<(), Error>;
+
+    /// Takes it out of the channel. If it was announced and nobody came back in its place, subscribers are told that it left.
+    ///
+    /// # Errors
+    /// [`Error`]: it may still be seen there, until the broker is reached again, or this node's lease has ended.
+    async fn leave(&self, channel: &ChannelKey, client: ClientId) -> Result<(), Error>;
+
+    /// Says that this node has a connection of a user, so that [`Broker::tell_user`] finds it.
+    ///
+    /// # Errors
+    /// [`Error`]: it may not be found, until the broker is reached again.
+    async fn add_user(&self, tenant: &Tenant, user: &str, client: ClientId) -> Result<(), Error>;
+
+    /// Says that it has it no more.
+    ///
+    /// # Errors
+    /// [`Error`]: the node may still be told what is for the user.
+    async fn remove_user(&self, tenant: &Tenant, user: &str, client: ClientId) -> Result<(), Error>;
 
     /// Who is in a channel, on all nodes, by connection id.
     ///

@@ -16,6 +16,9 @@ pub const TASK_PREFIX: &str = "task:";
 /// Channels that start so belong to the service itself; no client can name one.
 const INTERNAL_PREFIX: &str = "\u{0}";
 
+/// And after that, the channel of a user.
+const USER_PREFIX: &str = "user:";
+
 /// A channel as the service knows it: the tenant and the name, so that two tenants never meet in one channel.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ChannelKey(Arc<str>);
@@ -47,7 +50,20 @@ impl ChannelKey {
     /// The channel on which everything sent to one user of a tenant travels.
     #[must_use]
     pub fn of_user(tenant: &Tenant, user: &str) -> Self {
-        Self::new(tenant, &format!("{INTERNAL_PREFIX}user:{user}"))
+        Self::new(tenant, &format!("{INTERNAL_PREFIX}{USER_PREFIX}{user}"))
+    }
+
+    /// The user whose channel it is.
+    #[must_use]
+    pub fn user(&self) -> Option<&str> {
+        self.name().strip_prefix(INTERNAL_PREFIX)?.strip_prefix(USER_PREFIX)
+    }
+
+    /// The channel of which this is the text ([`ChannelKey::as_str`]).
+    #[must_use]
+    pub fn read(text: &str) -> Option<Self> {
+        let (tenant, name) = text.split_once('/')?;
+        Some(Self::new(&tenant.parse().ok()?, name))
     }
 
     /// The tenant's name.

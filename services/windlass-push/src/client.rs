@@ -56,6 +56,15 @@ pub struct ClientInfo {
     pub chan_info: Payload,
 }
 
+impl ClientInfo {
+    /// Whether it is another connection of the same user, of whom others see the same. Of those whom nobody knows, nobody is.
+    #[must_use]
+    pub fn is_of_the_same(&self, other: &Self) -> bool {
+        let is_known = !self.user.is_empty() && self.user == other.user;
+        is_known && self.conn_info == other.conn_info && self.chan_info == other.chan_info
+    }
+}
+
 /// Who a connection has shown itself to be, and until when.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Identity {

@@ -31,6 +31,8 @@ pub struct Config {
     /// What clients may do with channels, by the names that Centrifugo gives its options. Absent: everything on a
     /// loopback listener, nothing elsewhere.
     pub channels: Option<ChannelOptions>,
+    /// How long the position of an unused channel is known; a day when absent.
+    pub history_meta_ttl: Option<Time>,
     /// The options of channels whose names begin with a namespace and a colon.
     pub namespaces: Vec<Namespace>,
     /// The API for backends. Absent: everything on a loopback listener, off elsewhere.
@@ -111,6 +113,9 @@ pub struct ConnectionConfig {
     pub stale_after: Option<Time>,
     /// After at most this long a client is asked to connect anew; never when absent.
     pub max_age: Option<Time>,
+    /// How long others are not told that a client left a channel whose connection was lost, and not at all when it is back
+    /// by then; 5 s when absent.
+    pub leave_grace: Option<Time>,
 }
 
 /// How the service is left.
@@ -203,6 +208,8 @@ pub struct Settings {
     pub stale_after: Duration,
     /// After at most how long a client is asked to connect anew.
     pub max_age: Option<Duration>,
+    /// How long others are not told that a client left whose connection was lost.
+    pub leave_grace: Duration,
     /// How long after its token's end a connection may still come with a new one.
     pub expiry_grace: Duration,
     /// How long a closing handshake may take.
@@ -244,6 +251,7 @@ impl Settings {
     pub fn validate(config: &Config, open: bool) -> Result<Self, Error> {
         let channels = Channels::validate(config.channels.as_ref(), &config.namespaces, open)?;
         let proxies = Proxies::validate(&config.client, &config.channel, &config.rpc, &config.proxies, &channels)?;
+        let position_ttl = config.history_meta_ttl.map_or(POSITION_TTL, |time| time.0);
         let settings = Self {
             rhythm: rhythm(&config.heartbeat),
             message_bytes_max: config.connection.message_bytes.unwrap_or(MESSAGE_BYTES),
@@ -252,6 +260,7 @@ impl Settings {
             subscriptions_max: config.connection.channels.unwrap_or(SUBSCRIPTIONS),
             stale_after: config.connection.stale_after.map_or(STALE_AFTER, |time| time.0),
             max_age: config.connection.max_age.map(|time| time.0),
+            leave_grace: config.connection.leave_grace.map_or(LEAVE_GRACE, |time| time.0),
             expiry_grace: EXPIRY_GRACE,
             close_deadline: CLOSE_DEADLINE,
             channels,
@@ -269,8 +278,14 @@ impl Settings {
             drain_window: config.drain.window.map_or(DRAIN_WINDOW, |time| time.0),
             drain_grace: config.drain.grace.map_or(DRAIN_GRACE, |time| time.0),
             limits: config.limits,
-            memory: memory::Options::default(),
-            redis: redis::Options::default(),
+            memory: memory::Options {
+                position_ttl,
+                ..memory::Options::default()
+            },
+            redis: redis::Options {
+                position_ttl,
+                ..redis::Options::default()
+            },
         };
         settings.check()?;
         Ok(settings)
@@ -308,6 +323,18 @@ impl Settings {
                 "must be at least 1m: each connection costs its server a handshake",
             );
         }
+        if self.redis.position_ttl < POSITION_TTL_LEAST {
+            return wrong(
+                "historyMetaTtl",
+                "must be at least 1m: who comes back after that cannot recover",
+            );
+        }
+        if self.leave_grace > LEAVE_GRACE_MOST {
+            return wrong(
+                "connection.leaveGrace",
+                "must be at most 5m: who went is still shown until then",
+            );
+        }
         if self.stale_after.is_zero() {
             return wrong("connection.staleAfter", "must not be zero");
         }
@@ -327,6 +354,15 @@ const SUBSCRIPTIONS: usize = 128;
 const STALE_AFTER: Duration = Duration::from_secs(10);
 /// Of ten thousand connections, a hundred and sixty a second would come anew.
 const MAX_AGE_LEAST: Duration = Duration::from_secs(60);
+/// So that a device that was off overnight is told truthfully that it missed something.
+const POSITION_TTL: Duration = Duration::from_secs(24 * 3_600);
+/// A client library tries for some minutes to be back.
+const POSITION_TTL_LEAST: Duration = Duration::from_secs(60);
+/// The client libraries are back within one to three seconds of a drain, a page within as long of its being loaded anew; and
+/// a list of names that is wrong for some seconds misleads nobody.
+const LEAVE_GRACE: Duration = Duration::from_secs(5);
+/// A client that is away for longer has gone.
+const LEAVE_GRACE_MOST: Duration = Duration::from_secs(300);
 /// Centrifugo's default: a client library asks for a new token when the old one ends, and that takes a moment.
 const EXPIRY_GRACE: Duration = Duration::from_secs(25);
 /// How long a peer is waited for after a close frame: a few round trips of a bad link.

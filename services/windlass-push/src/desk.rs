@@ -8,10 +8,10 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use futures_util::future::join_all;
 
 use crate::api::{ChannelState, ConnectionInfo, ConnectionState};
-use crate::broker::{self, Announcement};
+use crate::broker::Attendance;
 use crate::centrifuge::codec::Codec;
 use crate::channel::ChannelKey;
-use crate::client::{ClientId, ClientInfo};
+use crate::client::ClientId;
 use crate::codes::Disconnect;
 use crate::few::BySlot;
 use crate::hub;
@@ -44,10 +44,10 @@ pub(crate) struct Desk {
 struct Held {
     subscription: hub::Subscription,
     channel: ChannelKey,
-    /// Whether it is in the channel's presence.
-    present: bool,
-    /// As whom others are told that it goes, if they are.
-    announced: Option<Box<ClientInfo>>,
+    /// Whether it is in the channel's presence, or others are told that it comes and goes.
+    attends: bool,
+    /// Whether others need not be told that it went when it is soon back.
+    may_return: bool,
 }
 
 impl Desk {
@@ -161,9 +161,11 @@ impl Desk {
             self.push.clients().remove(&known.user, self.client);
         }
         let slots: Vec<Slot> = self.lock().keys().copied().collect();
+        let comes_back = reason.asks_to_reconnect();
         // All at once: a broker that hangs is waited for once and not for each.
-        let given_back = slots.into_iter().map(|slot| self.give_back(slot));
-        let ended = join_all(given_back).await.into_iter().flatten().collect();
+        let given_back = join_all(slots.into_iter().map(|slot| self.give_back(slot, comes_back)));
+        let (ended, ()) = tokio::join!(given_back, self.forget_user());
+        let ended = ended.into_iter().flatten().collect();
         Box::pin(self.tell_of_ends(ended, reason)).await;
     }
 
@@ -201,58 +203,62 @@ impl Desk {
         let held = Held {
             subscription,
             channel: channel.clone(),
-            present: presence,
-            announced: announced.then(|| Box::new(info.clone())),
+            attends: presence || announced,
+            may_return: announced && !info.user.is_empty(),
         };
         self.lock().insert(slot, held);
         push.metrics().subscribed();
-        if let Err(error) = self.appear(&channel, info, presence, announced).await {
-            self.unsubscribe(slot).await;
-            return Err(error.into());
+        if presence || announced {
+            let attendance = Attendance {
+                info,
+                present: presence,
+                announced,
+            };
+            if let Err(error) = push.broker().enter(&channel, self.client, attendance).await {
+                self.unsubscribe(slot).await;
+                return Err(error.into());
+            }
         }
         Ok(start)
     }
 
-    /// Tells others that the connection is in a channel.
-    async fn appear(
-        &self,
-        channel: &ChannelKey,
-        info: ClientInfo,
-        presence: bool,
-        announced: bool,
-    ) -> Result<(), broker::Error> {
-        let broker = self.push.broker();
-        if presence {
-            broker.add_presence(channel, self.client, info.clone()).await?;
-        }
-        if announced {
-            broker.announce(channel, Announcement::Joined(info)).await?;
-        }
-        Ok(())
-    }
-
     async fn unsubscribe(&self, slot: Slot) {
-        if let Some(channel) = self.give_back(slot).await {
+        if let Some(channel) = self.give_back(slot, false).await {
             let channel = channel.name().to_owned();
             Box::pin(self.tell(&Event::Unsubscribe { channel })).await;
         }
     }
 
-    /// Ends a subscription; to what it was.
-    async fn give_back(&self, slot: Slot) -> Option<ChannelKey> {
+    /// Ends a subscription; to what it was. Whose client comes back in a moment stays in the channel until then.
+    async fn give_back(&self, slot: Slot, comes_back: bool) -> Option<ChannelKey> {
         let held = self.lock().remove(&slot)?;
         drop(held.subscription);
-        self.push.metrics().unsubscribed();
-        let broker = self.push.broker();
-        if held.present && broker.remove_presence(&held.channel, self.client).await.is_err() {
-            tracing::debug!("presence could not be removed, it ends with the node's lease");
-        }
-        if let Some(info) = held.announced
-            && broker.announce(&held.channel, Announcement::Left(*info)).await.is_err()
-        {
-            tracing::debug!("nobody could be told that a client has left a channel");
+        let push = &self.push;
+        push.metrics().unsubscribed();
+        let grace = push.settings().leave_grace;
+        let given_back = if !held.attends {
+            Ok(())
+        } else if comes_back && held.may_return && !grace.is_zero() {
+            push.departures().hold(held.channel.clone(), self.client, grace);
+            push.broker().lose(&held.channel, self.client).await
+        } else {
+            push.broker().leave(&held.channel, self.client).await
+        };
+        if given_back.is_err() {
+            tracing::debug!(
+                "a connection may be seen in a channel until the broker is back, or this node's lease has ended"
+            );
         }
         Some(held.channel)
+    }
+
+    /// Takes the connection off the list of its user's.
+    async fn forget_user(&self) {
+        let Some(known) = self.known.get() else { return };
+        let (broker, user) = (self.push.broker(), &known.user);
+        if !user.name.is_empty() && broker.remove_user(&user.tenant, &user.name, self.client).await.is_err() {
+            tracing::debug!("this node may be told what is for a user whose connection has ended");
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, BySlot<Held>> {

@@ -20,6 +20,7 @@ pub mod codes;
 pub mod config;
 pub mod connections;
 pub mod control;
+mod departures;
 mod desk;
 mod driver;
 pub mod emulation;

@@ -101,6 +101,8 @@ struct Inner {
     turned_away: Family<BoundLabel, Counter>,
     /// The same, for who asks for all of them.
     closed: Mutex<BTreeMap<u16, Ended>>,
+    dead_nodes: Counter,
+    dead_entries: Counter,
     lag: Lag,
     proxies: proxy::Calls,
 }
@@ -190,9 +192,35 @@ impl Metrics {
              is behind, from the write before",
             inner.lag.0.clone(),
         );
+        registry.register(
+            "dead_nodes",
+            "Nodes that died and whose connections this one has taken out of their channels",
+            inner.dead_nodes.clone(),
+        );
+        registry.register(
+            "dead_entries",
+            "What it took out: for each connection its channels with presence or announcements, and its user",
+            inner.dead_entries.clone(),
+        );
         inner.proxies.register(registry);
         registry.register_collector(Box::new(QueueBytes(Arc::downgrade(connections))));
         registry.register_collector(Box::new(ProbeAge(Arc::downgrade(sight))));
+    }
+
+    /// Registers how many connections were lost and may be back.
+    pub(crate) fn register_away(&self, registry: &mut Registry, away: Gauge) {
+        let registry = registry.sub_registry_with_prefix("push");
+        registry.register(
+            "away",
+            "Connections that were lost and whose leaving is held back, one for each channel that announces it",
+            away,
+        );
+    }
+
+    /// A node died, and so much of what it had said was taken back.
+    pub(crate) fn buried(&self, entries: usize) {
+        self.0.dead_nodes.inc();
+        self.0.dead_entries.inc_by(u64::try_from(entries).unwrap_or(u64::MAX));
     }
 
     pub(crate) fn connected(&self, transport: Transport) {

@@ -20,6 +20,7 @@ use crate::clients::Clients;
 use crate::config::{self, Config, Settings};
 use crate::connections::Connections;
 use crate::control::Control;
+use crate::departures::Departures;
 use crate::emulation::Sessions;
 use crate::figures::{BUSIEST, Figures};
 use crate::hub::Hub;
@@ -58,6 +59,7 @@ pub struct Push {
     wheel: Arc<Wheel>,
     sessions: Arc<Sessions>,
     clients: Arc<Clients>,
+    departures: Departures,
     gate: Arc<Gate>,
     metrics: Metrics,
     drain: Drain,
@@ -96,6 +98,10 @@ impl Receiver for Inbox {
 
     fn top(&self, channel: &ChannelKey, top: StreamPosition) {
         self.hub.check(channel, top);
+    }
+
+    fn buried(&self, _: NodeId, connections: usize) {
+        self.metrics.buried(connections);
     }
 
     fn answer(&self, question: Bytes) -> Bytes {
@@ -255,6 +261,7 @@ impl Push {
             wheel: Wheel::new(),
             sessions,
             clients,
+            departures: Departures::default(),
             gate: Arc::default(),
             metrics,
             drain: around.drain,
@@ -288,6 +295,7 @@ impl Push {
     /// Shows the service's metrics in `registry`.
     pub fn register(&self, registry: &mut Registry) {
         self.metrics.register(registry, &self.connections, &self.sight);
+        self.metrics.register_away(registry, self.departures.count());
     }
 
     /// Does what nobody asks for: brings tasks' values to their channels, lets connections' time pass, forgets what is over its
@@ -299,6 +307,7 @@ impl Push {
             self.bring_values(),
             self.interest.tidy(&self.hub, self.bringer()),
             self.maintain(),
+            self.departures.keep(&*self.broker),
             self.watch_sight(),
             self.wheel.turn(),
             self.age(),
@@ -474,6 +483,11 @@ impl Push {
     /// The sessions whose connections go one way only.
     pub(crate) fn sessions(&self) -> &Arc<Sessions> {
         &self.sessions
+    }
+
+    /// Whose client may be back soon.
+    pub(crate) fn departures(&self) -> &Departures {
+        &self.departures
     }
 
     /// Who is connected here.

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use windlass_task::Tenant;
 
-use super::{Announcement, Broker, Error, History, NodeId, Outgoing, PresenceCount, Range, Retention};
+use super::{Attendance, Broker, Error, History, NodeId, Outgoing, PresenceCount, Range, Retention};
 use crate::channel::ChannelKey;
 use crate::client::{ClientId, ClientInfo};
 use crate::position::StreamPosition;
@@ -52,10 +52,6 @@ impl<B: Broker> Broker for Bounded<B> {
         in_time(self.0.unsubscribe(channel)).await
     }
 
-    async fn announce(&self, channel: &ChannelKey, announcement: Announcement) -> Result<(), Error> {
-        in_time(self.0.announce(channel, announcement)).await
-    }
-
     async fn history(&self, channel: &ChannelKey, range: Range) -> Result<History, Error> {
         in_time(self.0.history(channel, range)).await
     }
@@ -64,12 +60,24 @@ impl<B: Broker> Broker for Bounded<B> {
         in_time(self.0.remove_history(channel)).await
     }
 
-    async fn add_presence(&self, channel: &ChannelKey, client: ClientId, info: ClientInfo) -> Result<(), Error> {
-        in_time(self.0.add_presence(channel, client, info)).await
+    async fn enter(&self, channel: &ChannelKey, client: ClientId, attendance: Attendance) -> Result<(), Error> {
+        in_time(self.0.enter(channel, client, attendance)).await
     }
 
-    async fn remove_presence(&self, channel: &ChannelKey, client: ClientId) -> Result<(), Error> {
-        in_time(self.0.remove_presence(channel, client)).await
+    async fn lose(&self, channel: &ChannelKey, client: ClientId) -> Result<(), Error> {
+        in_time(self.0.lose(channel, client)).await
+    }
+
+    async fn leave(&self, channel: &ChannelKey, client: ClientId) -> Result<(), Error> {
+        in_time(self.0.leave(channel, client)).await
+    }
+
+    async fn add_user(&self, tenant: &Tenant, user: &str, client: ClientId) -> Result<(), Error> {
+        in_time(self.0.add_user(tenant, user, client)).await
+    }
+
+    async fn remove_user(&self, tenant: &Tenant, user: &str, client: ClientId) -> Result<(), Error> {
+        in_time(self.0.remove_user(tenant, user, client)).await
     }
 
     async fn presence(&self, channel: &ChannelKey) -> Result<Vec<ClientInfo>, Error> {
@@ -128,10 +136,6 @@ mod tests {
             pending().await
         }
 
-        async fn announce(&self, _: &ChannelKey, _: Announcement) -> Result<(), Error> {
-            pending().await
-        }
-
         async fn history(&self, _: &ChannelKey, _: Range) -> Result<History, Error> {
             pending().await
         }
@@ -140,11 +144,23 @@ mod tests {
             pending().await
         }
 
-        async fn add_presence(&self, _: &ChannelKey, _: ClientId, _: ClientInfo) -> Result<(), Error> {
+        async fn enter(&self, _: &ChannelKey, _: ClientId, _: Attendance) -> Result<(), Error> {
             pending().await
         }
 
-        async fn remove_presence(&self, _: &ChannelKey, _: ClientId) -> Result<(), Error> {
+        async fn lose(&self, _: &ChannelKey, _: ClientId) -> Result<(), Error> {
+            pending().await
+        }
+
+        async fn leave(&self, _: &ChannelKey, _: ClientId) -> Result<(), Error> {
+            pending().await
+        }
+
+        async fn add_user(&self, _: &Tenant, _: &str, _: ClientId) -> Result<(), Error> {
+            pending().await
+        }
+
+        async fn remove_user(&self, _: &Tenant, _: &str, _: ClientId) -> Result<(), Error> {
             pending().await
         }
 
@@ -188,12 +204,16 @@ mod tests {
             reverse: false,
         };
         let client = ClientId::random();
-        let (outgoing, info) = (Outgoing::default(), ClientInfo::default());
+        let attendance = Attendance {
+            info: ClientInfo::default(),
+            present: true,
+            announced: true,
+        };
         let (published, subscribed, read, present, told, answered, ()) = tokio::join!(
-            broker.publish(&channel, outgoing, Retention::NONE),
+            broker.publish(&channel, Outgoing::default(), Retention::NONE),
             broker.subscribe(&channel),
             broker.history(&channel, range),
-            broker.add_presence(&channel, client, info),
+            broker.enter(&channel, client, attendance),
             broker.tell(broker.node(), Bytes::new()),
             broker.survey(Bytes::new()),
             broker.maintain(),

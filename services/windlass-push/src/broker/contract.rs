@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use windlass_task::Tenant;
 
 use super::memory::lock;
-use super::{Announcement, Broker, Error, NodeId, Outgoing, PresenceCount, Range, Receiver, Retention, Version};
+use super::{Attendance, Broker, Error, NodeId, Outgoing, PresenceCount, Range, Receiver, Retention, Version};
 use crate::channel::ChannelKey;
 use crate::client::{ClientId, ClientInfo};
 use crate::payload::Payload;
@@ -74,7 +74,7 @@ impl Noted {
         all.into_iter().map(|(_, publication)| publication).collect()
     }
 
-    async fn messages(&self, expected: &[&'static [u8]]) {
+    pub(super) async fn messages(&self, expected: &[&'static [u8]]) {
         eventually("messages", async || *lock(&self.messages) == expected).await;
     }
 }
@@ -100,6 +100,9 @@ pub(super) async fn run<W: World>(world: impl AsyncFn() -> W) {
     an_old_version_is_not_published(&world().await).await;
     a_key_publishes_once_a_channel(&world().await).await;
     who_comes_and_goes_is_told_without_a_position(&world().await).await;
+    who_was_lost_and_is_back_neither_left_nor_joined(&world().await).await;
+    who_does_not_come_back_leaves(&world().await).await;
+    the_connections_of_a_dead_node_leave_once(&world().await).await;
     presence_is_known_on_all_nodes_and_goes_with_its_node(&world().await).await;
     a_node_can_be_told_something(&world().await).await;
     all_nodes_answer_a_question(&world().await).await;
@@ -361,33 +364,172 @@ async fn a_key_publishes_once_a_channel(world: &impl World) {
     noted.brought(4).await;
 }
 
+/// Somebody who is announced, in the presence or not.
+fn attending(info: &ClientInfo, present: bool) -> Attendance {
+    Attendance {
+        info: info.clone(),
+        present,
+        announced: true,
+    }
+}
+
+/// Somebody of whom only the presence says that it is there.
+pub(super) fn present(info: ClientInfo) -> Attendance {
+    Attendance {
+        info,
+        present: true,
+        announced: false,
+    }
+}
+
+/// A connection of a user, which a broker that is not reached yet does not wait for.
+pub(super) async fn add_user(node: &impl Broker, tenant: &Tenant, user: &str, client: ClientId) {
+    eventually("a user's connection", async || {
+        node.add_user(tenant, user, client).await.is_ok()
+    })
+    .await;
+}
+
 async fn who_comes_and_goes_is_told_without_a_position(world: &impl World) {
     let ((node, noted), (other, _)) = (join(world), join(world));
-    node.subscribe(&channel("a")).await.unwrap();
-    let ada = info("ada", ClientId::random());
-    for announcement in [Announcement::Joined(ada.clone()), Announcement::Left(ada.clone())] {
-        other.announce(&channel("a"), announcement).await.unwrap();
+    let x = channel("x");
+    node.subscribe(&x).await.unwrap();
+    let (a, b) = (ClientId::random(), ClientId::random());
+    let ada = info("ada", a);
+    other.enter(&x, a, attending(&ada, false)).await.unwrap();
+    // Of these nobody is told.
+    other.enter(&x, b, present(info("bob", b))).await.unwrap();
+    other.leave(&x, b).await.unwrap();
+    other.leave(&x, a).await.unwrap();
+    other.leave(&x, a).await.unwrap();
+    assert_eq!(publish(&node, "x", 1).await.offset, 1);
+    let brought = noted.brought(3).await;
+    assert_eq!(brought[..2], [Publication::Joined(ada.clone()), Publication::Left(ada)]);
+}
+
+async fn who_was_lost_and_is_back_neither_left_nor_joined(world: &impl World) {
+    let ((first, noted), (second, _)) = (join(world), join(world));
+    let x = channel("x");
+    first.subscribe(&x).await.unwrap();
+    let [a, b, c, d] = [(); 4].map(|()| ClientId::random());
+    let ada = info("ada", a);
+    first.enter(&x, a, attending(&ada, true)).await.unwrap();
+    first.lose(&x, a).await.unwrap();
+    // A node that has no time to renew its lease is not seen for a moment.
+    let shown = async |expected: &[ClientInfo]| {
+        eventually("the presence", async || {
+            second.presence(&x).await.as_deref() == Ok(expected)
+        })
+        .await;
+    };
+    let as_known = std::slice::from_ref(&ada);
+    shown(as_known).await;
+    // Of this one others see something else, so it is another.
+    let other = ClientInfo {
+        conn_info: Payload::of(&"at work").unwrap(),
+        ..info("ada", b)
+    };
+    second.enter(&x, b, attending(&other, false)).await.unwrap();
+    second.enter(&x, c, attending(&info("ada", c), true)).await.unwrap();
+    shown(as_known).await;
+    // The grace of the first connection ends.
+    first.leave(&x, a).await.unwrap();
+    shown(as_known).await;
+    // Nobody was lost any more, so this is one more.
+    let more = info("ada", d);
+    first.enter(&x, d, attending(&more, false)).await.unwrap();
+    second.leave(&x, c).await.unwrap();
+    shown(&[]).await;
+    let joined = [&ada, &other, &more].map(|info| Publication::Joined(info.clone()));
+    let expected: Vec<_> = joined.into_iter().chain([Publication::Left(ada)]).collect();
+    assert_eq!(noted.brought(4).await, expected);
+}
+
+async fn who_does_not_come_back_leaves(world: &impl World) {
+    let (node, noted) = join(world);
+    let x = channel("x");
+    node.subscribe(&x).await.unwrap();
+    let clients = [("ada", ClientId::random()), ("", ClientId::random())];
+    for (user, client) in clients {
+        node.enter(&x, client, attending(&info(user, client), true))
+            .await
+            .unwrap();
+        node.lose(&x, client).await.unwrap();
     }
-    let expected = [Publication::Joined(ada.clone()), Publication::Left(ada)];
-    assert_eq!(noted.brought(2).await, expected);
-    assert_eq!(publish(&node, "a", 1).await.offset, 1);
+    // Nobody can tell those apart whom nobody knows.
+    let another = ClientId::random();
+    node.enter(&x, another, attending(&info("", another), false))
+        .await
+        .unwrap();
+    for (_, client) in clients {
+        node.leave(&x, client).await.unwrap();
+    }
+    assert_eq!(node.presence(&x).await, Ok(Vec::new()));
+    let infos = clients.map(|(user, client)| info(user, client));
+    let joined = infos
+        .iter()
+        .cloned()
+        .chain([info("", another)])
+        .map(Publication::Joined);
+    let expected: Vec<_> = joined.chain(infos.iter().cloned().map(Publication::Left)).collect();
+    assert_eq!(noted.brought(5).await, expected);
+}
+
+async fn the_connections_of_a_dead_node_leave_once(world: &impl World) {
+    let ((first, at_first), (second, at_second), (third, _)) = (join(world), join(world), join(world));
+    let x = channel("x");
+    for node in [&first, &second] {
+        node.subscribe(&x).await.unwrap();
+    }
+    let [a, b, c] = [(); 3].map(|()| ClientId::random());
+    // One that was there, one that was lost, and one whose client was back before the end.
+    let (ada, bob, cid) = (info("ada", a), info("bob", b), info("cid", c));
+    for (client, who) in [(a, &ada), (b, &bob), (c, &cid)] {
+        third.enter(&x, client, attending(who, true)).await.unwrap();
+    }
+    for client in [b, c] {
+        third.lose(&x, client).await.unwrap();
+    }
+    let back = ClientId::random();
+    first
+        .enter(&x, back, attending(&info("cid", back), true))
+        .await
+        .unwrap();
+    drop(third);
+    let left = |publications: Vec<Publication>| {
+        let mut left: Vec<_> = publications.into_iter().skip(3).collect();
+        left.sort_by_key(|publication| match publication {
+            Publication::Left(info) => info.user.clone(),
+            other => panic!("nobody left but {other:?}"),
+        });
+        left
+    };
+    let expected = [Publication::Left(ada), Publication::Left(bob)];
+    for noted in [at_first, at_second] {
+        assert_eq!(left(noted.brought(5).await), expected);
+    }
+    let there = vec![cid];
+    eventually("the presence", async || {
+        second.presence(&x).await.as_ref() == Ok(&there)
+    })
+    .await;
 }
 
 async fn presence_is_known_on_all_nodes_and_goes_with_its_node(world: &impl World) {
     let ((first, _), (second, _)) = (join(world), join(world));
     let (a, b, c) = (ClientId::random(), ClientId::random(), ClientId::random());
     let x = channel("x");
-    first.add_presence(&x, a, info("ada", a)).await.unwrap();
-    second.add_presence(&x, b, info("ada", b)).await.unwrap();
-    second.add_presence(&x, c, info("bob", c)).await.unwrap();
+    first.enter(&x, a, present(info("ada", a))).await.unwrap();
+    second.enter(&x, b, present(info("ada", b))).await.unwrap();
+    second.enter(&x, c, present(info("bob", c))).await.unwrap();
     let all = PresenceCount { clients: 3, users: 2 };
     eventually("three clients", async || first.count_presence(&x).await == Ok(all)).await;
-    second.remove_presence(&x, c).await.unwrap();
-    assert_eq!(first.presence(&x).await.unwrap().len(), 2);
+    second.leave(&x, c).await.unwrap();
+    eventually("two clients", async || first.presence(&x).await.unwrap().len() == 2).await;
     drop(second);
     let own = vec![info("ada", a)];
     eventually("one client", async || first.presence(&x).await.as_ref() == Ok(&own)).await;
-    first.remove_presence(&x, a).await.unwrap();
+    first.leave(&x, a).await.unwrap();
     assert_eq!(first.count_presence(&x).await, Ok(PresenceCount::default()));
 }
 
@@ -401,6 +543,7 @@ async fn a_node_can_be_told_something(world: &impl World) {
     at_second.messages(&[b"hello"]).await;
     first.tell(first.node(), Bytes::from_static(b"me")).await.unwrap();
     let tenant = Tenant::default_tenant();
+    add_user(&first, &tenant, "ada", ClientId::random()).await;
     first
         .tell_user(&tenant, "ada", Bytes::from_static(b"ada"))
         .await

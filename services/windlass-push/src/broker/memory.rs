@@ -3,11 +3,12 @@
 //! A [`Network`] is what Redis is to several processes; each node joins it and has its own [`Memory`]. There is
 //! usually one node; tests join several, so that what holds between processes is tried without them.
 
+mod attending;
 mod repeats;
 mod stream;
 mod streams;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -16,13 +17,14 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use windlass_task::Tenant;
 
-use super::{Announcement, Broker, Error, History, NodeId, Outgoing, PresenceCount, Range, Receiver, Retention};
+use super::{Attendance, Broker, Error, History, NodeId, Outgoing, PresenceCount, Range, Receiver, Retention};
 use crate::channel::ChannelKey;
 use crate::client::{ClientId, ClientInfo};
 use crate::few;
 use crate::payload::Payload;
 use crate::position::StreamPosition;
 use crate::publication::{Message, Publication};
+use attending::Attending;
 use repeats::Repeats;
 use streams::Streams;
 
@@ -59,12 +61,9 @@ pub struct Network {
     nodes: Mutex<HashMap<NodeId, Arc<dyn Receiver>>>,
     /// Who wants a channel: mostly one node, so a list.
     interest: Mutex<HashMap<ChannelKey, Vec<NodeId>>>,
-    presence: Mutex<HashMap<ChannelKey, Present>>,
+    attendance: Mutex<HashMap<ChannelKey, Attending>>,
     repeats: Mutex<Repeats>,
 }
-
-/// Who is in a channel, and on which node.
-type Present = BTreeMap<ClientId, (NodeId, ClientInfo)>;
 
 /// One node of a [`Network`].
 pub struct Memory {
@@ -81,7 +80,7 @@ impl Network {
             clock,
             nodes: Mutex::default(),
             interest: Mutex::default(),
-            presence: Mutex::default(),
+            attendance: Mutex::default(),
             repeats: Mutex::default(),
         })
     }
@@ -156,10 +155,15 @@ impl Drop for Memory {
             nodes.retain(|node| *node != self.node);
             !nodes.is_empty()
         });
-        lock(&self.network.presence).retain(|_, clients| {
-            clients.retain(|_, (node, _)| *node != self.node);
-            !clients.is_empty()
+        let mut gone = Vec::new();
+        lock(&self.network.attendance).retain(|channel, attending| {
+            let left = attending.bury(self.node).into_iter();
+            gone.extend(left.map(|info| (channel.clone(), Publication::Left(info))));
+            !attending.is_empty()
         });
+        for (channel, left) in gone {
+            self.network.bring_all(&channel, &left);
+        }
     }
 }
 
@@ -204,15 +208,6 @@ impl Broker for Memory {
         Ok(())
     }
 
-    async fn announce(&self, channel: &ChannelKey, announcement: Announcement) -> Result<(), Error> {
-        let publication = match announcement {
-            Announcement::Joined(info) => Publication::Joined(info),
-            Announcement::Left(info) => Publication::Left(info),
-        };
-        self.network.bring_all(channel, &publication);
-        Ok(())
-    }
-
     async fn history(&self, channel: &ChannelKey, range: Range) -> Result<History, Error> {
         let now = (self.network.clock)();
         Ok(self
@@ -227,43 +222,67 @@ impl Broker for Memory {
         Ok(())
     }
 
-    async fn add_presence(&self, channel: &ChannelKey, client: ClientId, info: ClientInfo) -> Result<(), Error> {
-        lock(&self.network.presence)
+    async fn enter(&self, channel: &ChannelKey, client: ClientId, attendance: Attendance) -> Result<(), Error> {
+        let mut all = lock(&self.network.attendance);
+        let joined = all
             .entry(channel.clone())
             .or_default()
-            .insert(client, (self.node, info));
-        Ok(())
-    }
-
-    async fn remove_presence(&self, channel: &ChannelKey, client: ClientId) -> Result<(), Error> {
-        let mut presence = lock(&self.network.presence);
-        if let Some(clients) = presence.get_mut(channel) {
-            clients.remove(&client);
-            if clients.is_empty() {
-                presence.remove(channel);
-            }
+            .enter(self.node, client, attendance);
+        drop(all);
+        if let Some(info) = joined {
+            self.network.bring_all(channel, &Publication::Joined(info));
         }
         Ok(())
     }
 
+    async fn lose(&self, channel: &ChannelKey, client: ClientId) -> Result<(), Error> {
+        if let Some(attending) = lock(&self.network.attendance).get_mut(channel) {
+            attending.lose(client);
+        }
+        Ok(())
+    }
+
+    async fn leave(&self, channel: &ChannelKey, client: ClientId) -> Result<(), Error> {
+        let mut all = lock(&self.network.attendance);
+        let Some(attending) = all.get_mut(channel) else {
+            return Ok(());
+        };
+        let left = attending.leave(client);
+        if attending.is_empty() {
+            all.remove(channel);
+        }
+        drop(all);
+        if let Some(info) = left {
+            self.network.bring_all(channel, &Publication::Left(info));
+        }
+        Ok(())
+    }
+
+    async fn add_user(&self, _: &Tenant, _: &str, _: ClientId) -> Result<(), Error> {
+        // All nodes are in this process, so asking each costs less than knowing which.
+        Ok(())
+    }
+
+    async fn remove_user(&self, _: &Tenant, _: &str, _: ClientId) -> Result<(), Error> {
+        Ok(())
+    }
+
     async fn presence(&self, channel: &ChannelKey) -> Result<Vec<ClientInfo>, Error> {
-        let presence = lock(&self.network.presence);
-        Ok(presence
+        let all = lock(&self.network.attendance);
+        Ok(all
             .get(channel)
             .into_iter()
-            .flat_map(BTreeMap::values)
-            .map(|(_, info)| info.clone())
+            .flat_map(Attending::present)
+            .cloned()
             .collect())
     }
 
     async fn count_presence(&self, channel: &ChannelKey) -> Result<PresenceCount, Error> {
-        let presence = lock(&self.network.presence);
-        let Some(clients) = presence.get(channel) else {
-            return Ok(PresenceCount::default());
-        };
-        let users: BTreeSet<&str> = clients.values().map(|(_, info)| info.user.as_str()).collect();
+        let all = lock(&self.network.attendance);
+        let present = || all.get(channel).into_iter().flat_map(Attending::present);
+        let users: BTreeSet<&str> = present().map(|info| info.user.as_str()).collect();
         Ok(PresenceCount {
-            clients: clients.len(),
+            clients: present().count(),
             users: users.len(),
         })
     }
@@ -279,7 +298,6 @@ impl Broker for Memory {
     }
 
     async fn tell_user(&self, _: &Tenant, _: &str, message: Bytes) -> Result<(), Error> {
-        // All nodes are in this process, so asking each costs less than knowing which.
         for receiver in self.network.everybody() {
             receiver.control(message.clone());
         }

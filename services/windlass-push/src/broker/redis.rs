@@ -15,6 +15,7 @@ mod patience;
 mod positions;
 mod presence;
 mod probe;
+mod reaper;
 mod scripts;
 mod streams;
 mod survey;
@@ -26,18 +27,19 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures_util::future::join_all;
 use tokio::task::JoinSet;
 use windlass_redis::Client;
 use windlass_task::{RedisStore, Tenant};
 
 use self::ear::Ear;
 use self::line::Line;
-use self::nodes::Nodes;
+use self::nodes::{Found, Nodes};
 use self::positions::Positions;
 use self::presence::Presence;
 use self::streams::{Streams, unreachable};
 use self::survey::Survey;
-use super::{Announcement, Broker, Error, History, NodeId, Outgoing, PresenceCount, Range, Receiver, Retention, Sight};
+use super::{Attendance, Broker, Error, History, NodeId, Outgoing, PresenceCount, Range, Receiver, Retention, Sight};
 use crate::channel::ChannelKey;
 use crate::client::{ClientId, ClientInfo};
 use crate::position::StreamPosition;
@@ -109,7 +111,7 @@ impl Redis {
             ear,
             streams: Streams::new(client.clone(), options.position_ttl),
             nodes: Nodes::new(client.clone(), node, options, Arc::clone(&sight)),
-            presence: Presence::new(client.clone()),
+            presence: Presence::new(client.clone(), node),
             survey,
             sight,
             probe_every: options.probe,
@@ -117,6 +119,7 @@ impl Redis {
         });
         let mut working = JoinSet::new();
         working.spawn(Arc::clone(&node).keep_lease());
+        working.spawn(Arc::clone(&node).reap());
         working.spawn(Arc::clone(&node).probe());
         working.spawn(positions.keep());
         Self { node, working }
@@ -137,9 +140,31 @@ impl Node {
         loop {
             ticks.tick().await;
             let connections = self.client.connections();
-            if self.nodes.renew().await.is_ok() && connections != told && self.presence.tell_again().await.is_ok() {
+            let told_again = match self.nodes.renew().await {
+                // What it tells now could be taken out again.
+                Err(_) | Ok(Found::Dying) => continue,
+                Ok(Found::Buried) => match self.presence.tell_again(true).await {
+                    Ok(()) => self.nodes.rise().await,
+                    Err(error) => Err(error),
+                },
+                Ok(Found::Kept | Found::Ended) if connections != told || self.presence.is_unsettled() => {
+                    self.presence.tell_again(false).await
+                }
+                Ok(Found::Kept | Found::Ended) => continue,
+            };
+            if told_again.is_ok() {
                 told = connections;
             }
+        }
+    }
+
+    /// Buries nodes that have died.
+    async fn reap(self: Arc<Self>) {
+        let mut ticks = tokio::time::interval(self.nodes.renewal());
+        loop {
+            ticks.tick().await;
+            // Whoever comes next goes on with what is left.
+            let _ = reaper::reap(&self.client, &self.nodes, &*self.receiver).await;
         }
     }
 
@@ -175,14 +200,6 @@ impl Broker for Redis {
         Ok(())
     }
 
-    async fn announce(&self, channel: &ChannelKey, announcement: Announcement) -> Result<(), Error> {
-        let message = match announcement {
-            Announcement::Joined(info) => wire::joined(&info),
-            Announcement::Left(info) => wire::left(&info),
-        };
-        self.node.streams.bring(channel, message).await
-    }
-
     async fn history(&self, channel: &ChannelKey, range: Range) -> Result<History, Error> {
         // Whoever asks begins where this says the top is, and is to be told when it misses something from there on.
         self.node.ear.position(channel);
@@ -193,13 +210,31 @@ impl Broker for Redis {
         self.node.streams.remove(channel).await
     }
 
-    async fn add_presence(&self, channel: &ChannelKey, client: ClientId, info: ClientInfo) -> Result<(), Error> {
-        let node = &self.node;
-        node.presence.add(&node.nodes, channel, client, &info).await
+    async fn enter(&self, channel: &ChannelKey, client: ClientId, attendance: Attendance) -> Result<(), Error> {
+        self.node.presence.enter(channel, client, attendance).await
     }
 
-    async fn remove_presence(&self, channel: &ChannelKey, client: ClientId) -> Result<(), Error> {
-        self.node.presence.remove(channel, client).await
+    async fn lose(&self, channel: &ChannelKey, client: ClientId) -> Result<(), Error> {
+        self.node.presence.lose(channel, client).await
+    }
+
+    async fn leave(&self, channel: &ChannelKey, client: ClientId) -> Result<(), Error> {
+        self.node.presence.leave(channel, client).await
+    }
+
+    async fn add_user(&self, tenant: &Tenant, user: &str, client: ClientId) -> Result<(), Error> {
+        let attendance = Attendance {
+            info: ClientInfo::default(),
+            present: true,
+            announced: false,
+        };
+        let channel = ChannelKey::of_user(tenant, user);
+        self.node.presence.enter(&channel, client, attendance).await
+    }
+
+    async fn remove_user(&self, tenant: &Tenant, user: &str, client: ClientId) -> Result<(), Error> {
+        let channel = ChannelKey::of_user(tenant, user);
+        self.node.presence.leave(&channel, client).await
     }
 
     async fn presence(&self, channel: &ChannelKey) -> Result<Vec<ClientInfo>, Error> {
@@ -228,9 +263,12 @@ impl Broker for Redis {
         if heard == 0 { Err(Error::UnknownNode) } else { Ok(()) }
     }
 
-    async fn tell_user(&self, _: &Tenant, _: &str, message: Bytes) -> Result<(), Error> {
-        for node in self.node.nodes.living().await?.nodes() {
-            match self.tell(node, message.clone()).await {
+    async fn tell_user(&self, tenant: &Tenant, user: &str, message: Bytes) -> Result<(), Error> {
+        let channel = ChannelKey::of_user(tenant, user);
+        let nodes = self.node.presence.nodes(&self.node.nodes, &channel).await?;
+        let telling = nodes.into_iter().map(|node| self.tell(node, message.clone()));
+        for told in join_all(telling).await {
+            match told {
                 // It has died, or is leaving: its connections are elsewhere, or will be.
                 Ok(()) | Err(Error::UnknownNode) => {}
                 Err(error) => return Err(error),

@@ -130,7 +130,7 @@ pub(super) fn of_channel(option: &str) -> Fate {
     match CHANNEL_OPTIONS.iter().find(|place| place.path == option) {
         Some(place) => Fate::Becomes(*place),
         None => match option {
-            "history_meta_ttl" => Fate::Instead("a position is known for a day after its channel was last used"),
+            "history_meta_ttl" => Fate::Instead("push.historyMetaTtl says it for all channels; a day when absent"),
             "subscribe_stream_proxy_enabled" | "subscribe_stream_proxy_bidirectional" => {
                 Fate::Refused("subscription streams are not offered")
             }

@@ -14,7 +14,18 @@ fn the_shipped_values_are_those_of_the_design() {
     assert_eq!(settings.queue_bytes_max, 1024 * 1024);
     assert_eq!(settings.message_bytes_max, 64 * 1024);
     assert_eq!(settings.stale_after, Duration::from_secs(10));
+    assert_eq!(settings.leave_grace, Duration::from_secs(5));
     assert!(!settings.messages);
+}
+
+#[test]
+fn a_position_is_known_for_a_day_or_as_long_as_is_configured_by_either_broker() {
+    let hours = |json| {
+        let settings = Settings::validate(&read(json).unwrap(), true).unwrap();
+        [settings.memory.position_ttl, settings.redis.position_ttl].map(|ttl| ttl.as_secs() / 3_600)
+    };
+    assert_eq!(hours("{}"), [24; 2]);
+    assert_eq!(hours(r#"{"historyMetaTtl":"720h"}"#), [720; 2]);
 }
 
 #[test]
@@ -46,6 +57,8 @@ fn what_makes_no_sense_is_named() {
         (r#"{"connection":{"queueBytes":5}}"#, "connection.queueBytes"),
         (r#"{"connection":{"channels":0}}"#, "connection.channels"),
         (r#"{"connection":{"staleAfter":"0s"}}"#, "connection.staleAfter"),
+        (r#"{"connection":{"leaveGrace":"10m"}}"#, "connection.leaveGrace"),
+        (r#"{"historyMetaTtl":"10s"}"#, "historyMetaTtl"),
         (r#"{"channels":{"history_size":5}}"#, "channels"),
     ] {
         let error = Settings::validate(&read(json).unwrap(), true).unwrap_err();

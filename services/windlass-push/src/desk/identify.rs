@@ -75,7 +75,7 @@ impl Desk {
         if !self.push.clients().add(&user, self.client, self, most) {
             return Err(Denial::Disconnected(Disconnect::ConnectionLimit).into());
         }
-        self.known.get_or_init(|| {
+        let known = self.known.get_or_init(|| {
             Box::new(Known {
                 user,
                 name: credentials.name,
@@ -84,6 +84,10 @@ impl Desk {
                 emulated,
             })
         });
+        let (broker, user) = (self.push.broker(), &known.user);
+        if !user.name.is_empty() && broker.add_user(&user.tenant, &user.name, self.client).await.is_err() {
+            tracing::debug!("a user's connection will be known to other nodes when the broker is back");
+        }
         Ok(identity)
     }
 

@@ -2,9 +2,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use windlass_task::Tenant;
 
 use super::*;
-use crate::broker::{Announcement, History, NodeId, Outgoing, PresenceCount, Range, Retention};
+use crate::broker::{Attendance, History, NodeId, Outgoing, PresenceCount, Range, Retention};
 use crate::client::{ClientId, ClientInfo};
 use crate::hub::Wanted;
 use crate::outbox::Outbox;
@@ -54,7 +55,7 @@ impl Broker for Slow {
         Err(Error::Unreachable)
     }
 
-    async fn tell_user(&self, _: &windlass_task::Tenant, _: &str, _: Bytes) -> Result<(), Error> {
+    async fn tell_user(&self, _: &Tenant, _: &str, _: Bytes) -> Result<(), Error> {
         Err(Error::Unreachable)
     }
 
@@ -62,19 +63,27 @@ impl Broker for Slow {
         Err(Error::Unreachable)
     }
 
-    async fn announce(&self, _: &ChannelKey, _: Announcement) -> Result<(), Error> {
-        Err(Error::Unreachable)
-    }
-
     async fn history(&self, _: &ChannelKey, _: Range) -> Result<History, Error> {
         Err(Error::Unreachable)
     }
 
-    async fn add_presence(&self, _: &ChannelKey, _: ClientId, _: ClientInfo) -> Result<(), Error> {
+    async fn enter(&self, _: &ChannelKey, _: ClientId, _: Attendance) -> Result<(), Error> {
         Err(Error::Unreachable)
     }
 
-    async fn remove_presence(&self, _: &ChannelKey, _: ClientId) -> Result<(), Error> {
+    async fn lose(&self, _: &ChannelKey, _: ClientId) -> Result<(), Error> {
+        Err(Error::Unreachable)
+    }
+
+    async fn leave(&self, _: &ChannelKey, _: ClientId) -> Result<(), Error> {
+        Err(Error::Unreachable)
+    }
+
+    async fn add_user(&self, _: &Tenant, _: &str, _: ClientId) -> Result<(), Error> {
+        Err(Error::Unreachable)
+    }
+
+    async fn remove_user(&self, _: &Tenant, _: &str, _: ClientId) -> Result<(), Error> {
         Err(Error::Unreachable)
     }
 

@@ -110,24 +110,147 @@ return 1
     ))
 });
 
-/// Takes or keeps a node's lease, and notes whether it sees its probes. Answers the nodes that have one, and those that see.
+/// Puts a connection into a channel and tells the channel's subscribers that somebody joined; unless one like it was lost and
+/// may be back: then it takes that one's place, and this answers as whom others know it.
 ///
-/// KEYS live, seeing; ARGV node, lease and for how long it sees in milliseconds, 0 when it does not.
+/// KEYS entries, held, away; ARGV client, its field of `held`, node, what others see of it, 1 when it is present, 1 when it is
+/// announced, the command that publishes, the channel, what a joining begins with.
+pub(super) static ENTER: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        "
+local shown, state, former = ARGV[4], 'p', nil
+if ARGV[6] == '1' then
+    state = 'j'
+    former = redis.call('ZPOPMIN', KEYS[3])[1]
+    if former then
+        local cut = string.find(former, ' ', 1, true)
+        redis.call('HDEL', KEYS[1], string.sub(former, 1, cut - 1))
+        shown = string.sub(former, cut + 1)
+    end
+end
+if ARGV[5] == '1' then redis.call('HSET', KEYS[1], ARGV[1], ARGV[3] .. ' ' .. shown) end
+redis.call('HSET', KEYS[2], ARGV[2], state .. shown)
+if former then return shown end
+if state == 'j' then redis.call(ARGV[7], ARGV[8], ARGV[9] .. shown) end
+return false
+",
+    )
+});
+
+/// Says again that a connection is in a channel, unless it is known to have been lost: another one may have taken its place.
+/// When it was not known at all, and 1 is given, others are told that it joined.
+///
+/// KEYS entries, held, away; ARGV client, its field of `held`, node, what others see of it, 1 when it is present, its state,
+/// 1 to tell others, the command that publishes, the channel, what a joining begins with.
+pub(super) static ENTER_AGAIN: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        "
+local known = redis.call('HGET', KEYS[2], ARGV[2])
+if known and string.sub(known, 1, 1) == 'a' then return 0 end
+if ARGV[5] == '1' then redis.call('HSET', KEYS[1], ARGV[1], ARGV[3] .. ' ' .. ARGV[4]) end
+redis.call('HSET', KEYS[2], ARGV[2], ARGV[6] .. ARGV[4])
+if ARGV[6] == 'a' then redis.call('ZADD', KEYS[3], redis.call('TIME')[1], ARGV[1] .. ' ' .. ARGV[4]) end
+if ARGV[6] == 'j' and ARGV[7] == '1' and not known then redis.call(ARGV[8], ARGV[9], ARGV[10] .. ARGV[4]) end
+return 1
+",
+    )
+});
+
+/// Notes that an announced connection was lost: another one like it may take its place.
+///
+/// KEYS held, away; ARGV client, its field of `held`.
+pub(super) static LOSE: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        "
+local record = redis.call('HGET', KEYS[1], ARGV[2])
+if not record or string.sub(record, 1, 1) ~= 'j' then return 0 end
+local shown = string.sub(record, 2)
+redis.call('HSET', KEYS[1], ARGV[2], 'a' .. shown)
+redis.call('ZADD', KEYS[2], redis.call('TIME')[1], ARGV[1] .. ' ' .. shown)
+return 1
+",
+    )
+});
+
+/// Takes a connection out of a channel, and tells others that it left if they were told that it joined and none took its
+/// place. Once, whoever does it: answers 1 when it did.
+///
+/// KEYS entries, held, away; ARGV client, its field of `held`, the command that publishes, the channel, what a leaving begins
+/// with.
+pub(super) static LEAVE: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        "
+redis.call('HDEL', KEYS[1], ARGV[1])
+local record = redis.call('HGET', KEYS[2], ARGV[2])
+if not record then return 0 end
+redis.call('HDEL', KEYS[2], ARGV[2])
+local state, shown = string.sub(record, 1, 1), string.sub(record, 2)
+if state == 'p' then return 1 end
+if state == 'a' and redis.call('ZREM', KEYS[3], ARGV[1] .. ' ' .. shown) == 0 then return 1 end
+redis.call(ARGV[3], ARGV[4], ARGV[5] .. shown)
+return 1
+",
+    )
+});
+
+/// Takes or keeps a node's lease, and notes whether it sees its probes. Answers how it was found (`kept`, `ended`; `dying`
+/// while another node takes out what it has said, `buried` afterwards), and the nodes that see.
+///
+/// KEYS live, seeing, dead, buried; ARGV node, lease and for how long it sees in milliseconds, 0 when it does not.
 pub(super) static LEASE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         "
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local former = tonumber(redis.call('ZSCORE', KEYS[1], ARGV[1]) or '0')
+local found = 'kept'
+if redis.call('ZSCORE', KEYS[3], ARGV[1]) then found = 'dying'
+elseif redis.call('ZSCORE', KEYS[4], ARGV[1]) then found = 'buried'
+elseif former < now then found = 'ended' end
 local ends = string.format('%.0f', now + ARGV[2])
 local sees = now + ARGV[3]
 now = string.format('%.0f', now)
 redis.call('ZADD', KEYS[1], ends, ARGV[1])
 if ARGV[3] ~= '0' then redis.call('ZADD', KEYS[2], string.format('%.0f', sees), ARGV[1]) end
 redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', '(' .. now)
-return {
-    redis.call('ZRANGE', KEYS[1], now, '+inf', 'BYSCORE'),
-    redis.call('ZRANGE', KEYS[2], now, '+inf', 'BYSCORE'),
-}
+return {found, redis.call('ZRANGE', KEYS[2], now, '+inf', 'BYSCORE')}
+",
+    )
+});
+
+/// Gives the caller, if its own lease goes on, a node whose lease ended some time ago, or one that another has left half
+/// buried; nobody else is given it for a while.
+///
+/// KEYS live, dead; ARGV the caller, how long ago, for how long it is given; times in milliseconds.
+pub(super) static CLAIM: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        "
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+if tonumber(redis.call('ZSCORE', KEYS[1], ARGV[1]) or '0') < now then return '' end
+local function first(key, before)
+    return redis.call('ZRANGE', key, '-inf', string.format('%.0f', before), 'BYSCORE', 'LIMIT', 0, 1)[1]
+end
+local node = first(KEYS[2], now) or first(KEYS[1], now - ARGV[2])
+if not node then return '' end
+redis.call('ZREM', KEYS[1], node)
+redis.call('ZADD', KEYS[2], string.format('%.0f', now + ARGV[3]), node)
+return node
+",
+    )
+});
+
+/// Notes that nothing is left of a node; those of long ago are forgotten.
+///
+/// KEYS dead, buried; ARGV node, for how long it is known, in seconds.
+pub(super) static BURY: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        "
+local now = redis.call('TIME')[1]
+redis.call('ZREM', KEYS[1], ARGV[1])
+redis.call('ZADD', KEYS[2], now, ARGV[1])
+redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now - ARGV[2])
+return 1
 ",
     )
 });

@@ -6,6 +6,7 @@ use windlass_redis::Settings;
 use super::*;
 use crate::broker::contract::{self, Noted, all, channel, eventually, outgoing, publish};
 use crate::broker::histories::{self, Harm, Heard};
+use crate::publication::Publication;
 
 /// Short, so that a test need not wait for long until a node is dead.
 const OPTIONS: Options = Options {
@@ -23,9 +24,18 @@ impl World {
     }
 
     fn node(&self) -> (Redis, Arc<Noted>) {
+        self.node_with(OPTIONS)
+    }
+
+    fn node_with(&self, options: Options) -> (Redis, Arc<Noted>) {
         let noted = Arc::new(Noted::default());
-        let node = contract::World::join(self, NodeId::random(), Arc::clone(&noted) as Arc<_>);
+        let node = self.join_with(options, NodeId::random(), Arc::clone(&noted) as Arc<_>);
         (node, noted)
+    }
+
+    fn join_with(&self, options: Options, node: NodeId, receiver: Arc<dyn Receiver>) -> Redis {
+        let store = RedisStore::open(&Settings::of(self.0.url())).unwrap();
+        Redis::join(&store, options, node, receiver, Arc::default())
     }
 }
 
@@ -33,8 +43,7 @@ impl contract::World for World {
     type Node = Redis;
 
     fn join(&self, node: NodeId, receiver: Arc<dyn Receiver>) -> Redis {
-        let store = RedisStore::open(&Settings::of(self.0.url())).unwrap();
-        Redis::join(&store, OPTIONS, node, receiver, Arc::default())
+        self.join_with(OPTIONS, node, receiver)
     }
 }
 
@@ -150,7 +159,8 @@ async fn a_redis_that_came_back_empty_has_other_epochs_and_is_told_again_who_is_
         user: "ada".to_owned(),
         ..ClientInfo::default()
     };
-    node.add_presence(&channel("a"), client, ada.clone()).await.unwrap();
+    let present = contract::present(ada.clone());
+    node.enter(&channel("a"), client, present).await.unwrap();
     let before = publish(&node, "a", 1).await;
     world.0.kill();
     world.0.restart_empty().await;
@@ -284,4 +294,223 @@ fn any_history_is_what_was_published_whatever_is_done_to_the_connections_and_the
             Harm::Forget => drop(server.command(&["FLUSHALL"])),
         }));
     });
+}
+
+#[tokio::test]
+async fn what_is_for_a_user_goes_to_the_nodes_that_have_it_and_to_no_others() {
+    let world = World::new().await;
+    // No node dies of a machine that is busy.
+    let options = Options {
+        lease: Duration::from_secs(30),
+        ..OPTIONS
+    };
+    let [(first, at_first), (second, at_second), (third, at_third)] = [(); 3].map(|()| world.node_with(options));
+    let (tenant, elsewhere) = (Tenant::default_tenant(), "elsewhere".parse().unwrap());
+    let tell = async |message: &'static [u8]| {
+        let told = first.tell_user(&tenant, "ada", Bytes::from_static(message)).await;
+        told.unwrap();
+    };
+    // None of them misses anything from here on.
+    for node in [&first, &second, &third] {
+        let hello = || first.tell(node.node(), Bytes::from_static(b"hello"));
+        eventually("a node that hears", async || hello().await.is_ok()).await;
+    }
+    let [a, b, c] = [(); 3].map(|()| ClientId::random());
+    contract::add_user(&first, &tenant, "bob", a).await;
+    contract::add_user(&first, &elsewhere, "ada", a).await;
+    for (node, client) in [(&second, a), (&second, b), (&third, c)] {
+        contract::add_user(node, &tenant, "ada", client).await;
+    }
+    tell(b"both").await;
+    at_second.messages(&[b"hello", b"both"]).await;
+    at_third.messages(&[b"hello", b"both"]).await;
+    second.remove_user(&tenant, "ada", a).await.unwrap();
+    tell(b"still both").await;
+    at_second.messages(&[b"hello", b"both", b"still both"]).await;
+    second.remove_user(&tenant, "ada", b).await.unwrap();
+    tell(b"one").await;
+    at_third.messages(&[b"hello", b"both", b"still both", b"one"]).await;
+    // What was wrongly told would have come before this.
+    for node in [&first, &second] {
+        node.tell(node.node(), Bytes::from_static(b"own")).await.unwrap();
+    }
+    at_first.messages(&[b"hello", b"own"]).await;
+    at_second.messages(&[b"hello", b"both", b"still both", b"own"]).await;
+    // A node that has died is no hindrance while its lease goes on.
+    drop(third);
+    contract::add_user(&second, &tenant, "ada", b).await;
+    tell(b"last").await;
+    at_second
+        .messages(&[b"hello", b"both", b"still both", b"own", b"last"])
+        .await;
+}
+
+/// What a node writes about its connections.
+const KINDS: [&str; 4] = ["presence", "user", "held", "away"];
+
+#[tokio::test]
+async fn nothing_is_left_of_a_dead_node() {
+    let world = World::new().await;
+    let ((_living, _), (node, _)) = (world.node(), world.node());
+    let tenant = Tenant::default_tenant();
+    for name in ["a", "b"] {
+        let client = ClientId::random();
+        let info = ClientInfo {
+            user: name.to_owned(),
+            ..ClientInfo::default()
+        };
+        let attendance = Attendance {
+            announced: true,
+            ..contract::present(info)
+        };
+        contract::add_user(&node, &tenant, name, client).await;
+        node.enter(&channel(name), client, attendance).await.unwrap();
+        node.lose(&channel(name), client).await.unwrap();
+    }
+    let left = || -> Vec<String> {
+        let of_kind = |kind: &str| world.0.command(&["KEYS", &format!("push:{kind}:*")]);
+        let keys = KINDS.map(|kind| windlass_redis::from_redis_value::<Vec<String>>(of_kind(kind)).unwrap());
+        keys.concat()
+    };
+    for kind in KINDS {
+        assert!(
+            left().iter().any(|key| key.starts_with(&format!("push:{kind}:"))),
+            "{kind}"
+        );
+    }
+    drop(node);
+    eventually("nothing", async || left().is_empty()).await;
+}
+
+#[tokio::test]
+async fn a_node_that_was_cut_off_for_so_long_that_it_was_buried_is_told_of_again() {
+    let server = Server::start().await;
+    let proxy = Proxy::to(server.address()).await;
+    let node = |url: String, noted: &Arc<Noted>| {
+        let store = RedisStore::open(&Settings::of(url)).unwrap();
+        let receiver = Arc::clone(noted) as Arc<_>;
+        Redis::join(&store, OPTIONS, NodeId::random(), receiver, Arc::default())
+    };
+    let noted = Arc::new(Noted::default());
+    let (watching, cut_off) = (node(server.url(), &noted), node(proxy.url(), &Arc::default()));
+    let x = channel("x");
+    watching.subscribe(&x).await.unwrap();
+    let client = ClientId::random();
+    let ada = ClientInfo {
+        user: "ada".to_owned(),
+        client: client.to_string(),
+        ..ClientInfo::default()
+    };
+    let attendance = Attendance {
+        announced: true,
+        ..contract::present(ada.clone())
+    };
+    cut_off.enter(&x, client, attendance).await.unwrap();
+    proxy.cut();
+    let expected = [Publication::Joined(ada.clone()), Publication::Left(ada.clone())];
+    assert_eq!(noted.brought(2).await, expected);
+    assert_eq!(watching.presence(&x).await, Ok(Vec::new()));
+    proxy.pass();
+    assert_eq!(noted.brought(3).await[2], Publication::Joined(ada.clone()));
+    let there = vec![ada];
+    eventually("the presence", async || {
+        watching.presence(&x).await.as_ref() == Ok(&there)
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn five_hundred_that_come_back_at_once_read_a_history_once_or_twice() {
+    let world = World::new().await;
+    let (node, _) = world.node();
+    for data in 1..=5 {
+        publish(&node, "a", data).await;
+    }
+    let reads = || {
+        let stats = world.0.info("commandstats", "cmdstat_xrange");
+        let calls = stats.and_then(|stats| stats.strip_prefix("calls=")?.split(',').next()?.parse::<u64>().ok());
+        calls.unwrap_or(0)
+    };
+    let before = reads();
+    let missed = Range {
+        since: Some(2),
+        limit: 300,
+        reverse: false,
+    };
+    let room = channel("a");
+    let all = join_all((0..500).map(|_| node.history(&room, missed))).await;
+    for history in all {
+        let publications = history.unwrap().publications;
+        let offsets = publications.iter().map(|message| message.position.unwrap().offset);
+        // Of a history of three.
+        assert!(offsets.eq(3..=5));
+    }
+    let made = reads() - before;
+    assert!((1..=2).contains(&made), "{made} reads");
+}
+
+#[tokio::test]
+async fn a_primary_that_becomes_a_replica_and_again_a_primary_is_followed() {
+    let mut servers = {
+        let first = Server::start().await;
+        let second = first.replica().await;
+        [first, second]
+    };
+    let proxy = Proxy::to(servers[0].address()).await;
+    let store = RedisStore::open(&Settings::of(proxy.url())).unwrap();
+    let noted = Arc::new(Noted::default());
+    let receiver = Arc::clone(&noted) as Arc<_>;
+    let node = Redis::join(&store, OPTIONS, NodeId::random(), receiver, Arc::default());
+    let (a, client) = (channel("a"), ClientId::random());
+    node.subscribe(&a).await.unwrap();
+    let ada = ClientInfo {
+        user: "ada".to_owned(),
+        ..ClientInfo::default()
+    };
+    node.enter(&a, client, contract::present(ada.clone())).await.unwrap();
+    let mut before = publish(&node, "a", 1).await;
+    for data in [2, 3] {
+        let [old, new] = &mut servers;
+        let refusals = old.info("errorstats", "errorstat_READONLY");
+        new.promote();
+        // Of nobody yet: while it copied it would refuse everything.
+        old.command(&["REPLICAOF", "127.0.0.1", "1"]);
+        // The connection stands, and what is written by it is refused.
+        let is_refused = async {
+            eventually("a refusal", async || {
+                old.info("errorstats", "errorstat_READONLY") != refusals
+            })
+            .await;
+            proxy.turn_to(new.address());
+        };
+        let published = async {
+            eventually("a publication", async || {
+                node.publish(&a, outgoing(data), contract::KEEP).await.is_ok()
+            })
+            .await;
+        };
+        tokio::join!(is_refused, published);
+        old.follow(new);
+        let after = node.history(&a, all()).await.unwrap().top;
+        assert_ne!(
+            after.epoch, before.epoch,
+            "what the other server has forgotten nobody knows"
+        );
+        eventually("a delivery", async || {
+            publish(&node, "a", 10).await;
+            let brought = noted.all();
+            let of = |publication: &Publication| match publication {
+                Publication::Message { message, .. } => message.position.map(|position| position.epoch),
+                _ => None,
+            };
+            brought
+                .iter()
+                .any(|(_, publication)| of(publication) == Some(after.epoch))
+        })
+        .await;
+        let there = vec![ada.clone()];
+        eventually("the presence", async || node.presence(&a).await.as_ref() == Ok(&there)).await;
+        before = after;
+        servers.reverse();
+    }
 }

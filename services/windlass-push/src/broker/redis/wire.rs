@@ -24,8 +24,8 @@ const HAS_TAGS: u8 = 4;
 /// What a message on a channel begins with.
 const MESSAGE: u8 = b'm';
 const UNPOSITIONED: u8 = b'u';
-const JOINED: u8 = b'j';
-const LEFT: u8 = b'l';
+pub(super) const JOINED: u8 = b'j';
+pub(super) const LEFT: u8 = b'l';
 const TOP: u8 = b't';
 
 /// The body of what is to be published.
@@ -40,22 +40,6 @@ pub(super) fn unpositioned(outgoing: &Outgoing) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(outgoing.data.len() + 64);
     bytes.push(UNPOSITIONED);
     write_body(&mut bytes, outgoing);
-    bytes
-}
-
-/// The message that somebody came.
-pub(super) fn joined(info: &ClientInfo) -> Vec<u8> {
-    told(JOINED, info)
-}
-
-/// The message that somebody went.
-pub(super) fn left(info: &ClientInfo) -> Vec<u8> {
-    told(LEFT, info)
-}
-
-fn told(kind: u8, info: &ClientInfo) -> Vec<u8> {
-    let mut bytes = vec![kind];
-    write_info(&mut bytes, info);
     bytes
 }
 
@@ -298,8 +282,13 @@ mod tests {
     fn who_comes_and_goes_reads_back() {
         let info = outgoing().info.unwrap();
         let said = |publication| Some(Said::Publication(publication));
-        assert_eq!(read(&joined(&info)), said(Publication::Joined(info.clone())));
-        assert_eq!(read(&left(&info)), said(Publication::Left(info)));
+        let told = |kind: u8| {
+            let mut bytes = vec![kind];
+            write_info(&mut bytes, &info);
+            read(&bytes)
+        };
+        assert_eq!(told(JOINED), said(Publication::Joined(info.clone())));
+        assert_eq!(told(LEFT), said(Publication::Left(info.clone())));
     }
 
     #[test]
