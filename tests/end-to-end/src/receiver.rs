@@ -23,6 +23,8 @@ pub struct Received {
     pub path: String,
     /// The `traceparent`, if there was one.
     pub traceparent: Option<String>,
+    /// The `Idempotency-Key`, if there was one.
+    pub idempotency_key: Option<String>,
     /// The body.
     pub body: Vec<u8>,
 }
@@ -109,12 +111,15 @@ impl Drop for Receiver {
 
 async fn take(State(received): State<Arc<Mutex<Vec<Received>>>>, request: Request<Body>) {
     let (parts, body) = request.into_parts();
-    let traceparent = parts.headers.get("traceparent").and_then(|value| value.to_str().ok());
-    let (path, traceparent) = (parts.uri.path().to_owned(), traceparent.map(str::to_owned));
+    let header = |name: &str| {
+        let value = parts.headers.get(name).and_then(|value| value.to_str().ok());
+        value.map(str::to_owned)
+    };
     if let Ok(body) = to_bytes(body, BODY_BYTES_MAX).await {
         lock(&received).push(Received {
-            path,
-            traceparent,
+            path: parts.uri.path().to_owned(),
+            traceparent: header("traceparent"),
+            idempotency_key: header("idempotency-key"),
             body: body.into(),
         });
     }

@@ -1,9 +1,11 @@
 //! The records are lost and nobody asks for the uploads: what is stored is gone through, and all are known again.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bucket::Bucket;
 use end_to_end::content::Content;
+use end_to_end::receiver::Receiver;
 use end_to_end::server::{Server, Settings};
 use end_to_end::tus::{Client, SOON, Upload};
 use end_to_end::wait::eventually;
@@ -110,6 +112,42 @@ async fn after_a_deleted_database_watchers_see_every_upload_and_a_final_one_keep
                 .then_some(())
         })
         .await;
+    }
+}
+
+#[tokio::test]
+async fn hooks_hear_again_of_what_is_known_again_by_the_same_keys() {
+    let hooks = Receiver::start().await;
+    let settings = Settings {
+        config: format!(
+            "{IMPATIENT}  hooks:\n    url: {}/hook\n    events: [post-create, post-finish]\n",
+            hooks.url()
+        ),
+        ..Settings::default()
+    };
+    let mut server = Server::with(settings).await;
+    let client = Client::of(&server);
+    let (whole, _) = with_bytes(&client, Content::new(1, 1_000), 1_000).await;
+    let (half, _) = with_bytes(&client, Content::new(2, 1_000), 500).await;
+    let heard = || {
+        let mut heard: BTreeMap<String, usize> = BTreeMap::new();
+        for call in hooks.received() {
+            *heard
+                .entry(call.idempotency_key.expect("each call has a key"))
+                .or_default() += 1;
+        }
+        heard
+    };
+    let each = |times: usize| heard().len() == 3 && heard().values().all(|heard| *heard >= times);
+    eventually(SOON, "all hooks", async || each(1).then_some(())).await;
+    let keys: Vec<String> = heard().into_keys().collect();
+    forget(&mut server).await;
+    // Nobody asks for either.
+    eventually(LATER, "all hooks again", async || each(2).then_some(())).await;
+    assert_eq!(heard().into_keys().collect::<Vec<_>>(), keys);
+    for upload in [&half, &whole] {
+        client.complete(upload).await;
+        client.verify(upload).await;
     }
 }
 
