@@ -1,8 +1,10 @@
-//! What all processes of a deployment count together for a tenant: its allowance of bytes, and its open uploads.
+//! What all processes of a deployment count together for a tenant: its allowance of bytes, its open uploads, and what of it
+//! is in memory.
 //!
 //! A process takes its part of the allowance beforehand, in blocks, so that no byte waits for a question to the store.
 //! Bytes are measured by the generic cell rate algorithm (ITU-T I.371): one time for each tenant, which every grant moves
-//! on by what the granted bytes last at the tenant's rate, and which may be at most [`BURST`] ahead.
+//! on by what the granted bytes last at the tenant's rate, and which may be at most [`BURST`] ahead. Of what may be in memory
+//! a process leases a part, which it renews as long as it needs it and which ends by itself when it dies.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -10,6 +12,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use crate::epoch::HolderId;
 use crate::id::{TaskId, TaskKey, Tenant};
 use crate::store::Error;
 use crate::time::UnixMillis;
@@ -24,6 +27,17 @@ pub enum Grant {
     Given,
     /// None may, for this long.
     After(Duration),
+}
+
+/// What a process says of a tenant's bytes in its memory when it asks for its part of what all may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Claim {
+    /// Who asks.
+    pub process: HolderId,
+    /// What it holds, bytes, and cannot give back at once.
+    pub held: u64,
+    /// What it would like to hold, bytes. 0 with nothing held gives its part back.
+    pub wanted: u64,
 }
 
 /// Counts for all tenants, over all processes that share it.
@@ -47,6 +61,35 @@ pub trait Quotas: std::fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// [`Error`] when the store does not answer.
     async fn remove_open(&self, key: &TaskKey) -> Result<(), Error>;
+
+    /// Leases a part of the `limit` bytes that a tenant may have in the memory of all processes, for as long as `lasts`
+    /// says; answers how many bytes. The parts of all whose leases last are never more than the limit, but for what was held
+    /// without one.
+    ///
+    /// # Errors
+    /// [`Error`] when the store does not answer; an earlier lease lasts as long as it did.
+    async fn lease(&self, tenant: &Tenant, limit: u64, claim: Claim, lasts: Duration) -> Result<u64, Error>;
+}
+
+/// What one of several is entitled to of `limit`, who each want something: what he wants if that is not more than an even part
+/// of what the modest leave, and that part otherwise.
+#[must_use]
+pub fn entitle(limit: u64, wanted: u64, others: &[u64]) -> u64 {
+    let mut all: Vec<u64> = others.iter().copied().chain([wanted]).collect();
+    all.sort_unstable();
+    let mut left = limit;
+    for (index, want) in all.iter().enumerate() {
+        let even = left / (all.len() - index) as u64;
+        // Whoever follows wants no less.
+        if *want >= even {
+            return wanted.min(even);
+        }
+        if *want == wanted {
+            return wanted;
+        }
+        left -= want;
+    }
+    wanted
 }
 
 /// Decides over a wish at `now`, in microseconds of any clock that all askers share: the tenant's time after the grant,
@@ -119,6 +162,11 @@ impl Quotas for LocalQuotas {
         }
         Ok(())
     }
+
+    /// There is nobody to share with.
+    async fn lease(&self, _: &Tenant, limit: u64, claim: Claim, _: Duration) -> Result<u64, Error> {
+        Ok(claim.wanted.min(limit).max(claim.held))
+    }
 }
 
 #[cfg(test)]
@@ -148,6 +196,31 @@ mod tests {
             }
             let seconds = (now - begun) as f64 / 1e6 + BURST.as_secs_f64();
             prop_assert!(granted as f64 <= rate as f64 * seconds + 200.0);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn nobody_gets_more_than_he_wants_and_nothing_is_left_that_somebody_wants(
+            limit in 0_u64..1_000,
+            wants in prop::collection::vec(0_u64..600, 1..6),
+        ) {
+            let parts: Vec<u64> = (0..wants.len()).map(|index| {
+                let mut others = wants.clone();
+                let wanted = others.remove(index);
+                entitle(limit, wanted, &others)
+            }).collect();
+            let all: u64 = parts.iter().sum();
+            prop_assert!(all <= limit);
+            let most = parts.iter().max().copied().unwrap_or(0);
+            for (part, want) in parts.iter().zip(&wants) {
+                prop_assert!(part <= want);
+                // Who gets less than he wants gets as much as anybody.
+                prop_assert!(part == want || *part == most, "{parts:?} of {limit} for {wants:?}");
+            }
+            // Even parts are cut to whole bytes.
+            let satisfied = parts == wants;
+            prop_assert!(satisfied || limit - all < wants.len() as u64, "{parts:?} of {limit} for {wants:?}");
         }
     }
 

@@ -320,6 +320,7 @@ impl Session {
         let pace = upload.tenants.pace(tenant);
         let budget = upload.storage().budget();
         let purse = budget.map(|budget| budget.purse(tenant, upload.tenants.bytes_in_flight(tenant)));
+        let _flight = budget.and_then(|budget| upload.tenants.take_off(tenant, budget));
         // Bytes that were taken and not paid for: nothing more is read until they are.
         let mut owed = 0;
         // Bytes that wait for room in the budget, and when what the writer holds must make some.

@@ -1,8 +1,10 @@
-//! What each tenant may have: how large an upload, how many open at once, how many bytes a second.
+//! What each tenant may have: how large an upload, how many open at once, how many bytes a second and in memory.
 //!
 //! Counts refuse a creation; a rate is kept by not reading the socket, so a client only finds its line slow (DESIGN
-//! section 5). What a tenant uses is counted over all processes, and a process takes its part of a rate beforehand.
+//! section 5), and so is what is in memory (`flight`). What a tenant uses is counted over all processes, and a process takes
+//! its part of a rate, and of that memory, beforehand.
 
+mod flight;
 pub mod settings;
 
 use std::collections::HashMap;
@@ -13,8 +15,11 @@ use tokio::sync::Mutex as Turn;
 use windlass_task::quota::{BURST, Grant, Quotas};
 use windlass_task::{TaskKey, Tenant};
 
+pub(crate) use self::flight::Flight;
+use self::flight::Flights;
 use crate::error::Error;
 use crate::metrics::Metrics;
+use crate::storage::Budget;
 
 pub use self::settings::{Limits, Settings};
 
@@ -33,6 +38,7 @@ pub(crate) struct Tenants {
     quotas: Arc<dyn Quotas>,
     /// What was granted to this process and not used, by tenant; only of those that have a rate.
     allowances: Mutex<HashMap<Tenant, Arc<Allowance>>>,
+    flights: Arc<Flights>,
     metrics: Metrics,
 }
 
@@ -44,6 +50,7 @@ impl Tenants {
     pub(crate) fn new(settings: Settings, quotas: Arc<dyn Quotas>, metrics: Metrics) -> Self {
         Self {
             settings,
+            flights: Arc::new(Flights::new(Arc::clone(&quotas))),
             quotas,
             allowances: Mutex::default(),
             metrics,
@@ -55,9 +62,15 @@ impl Tenants {
         self.settings.of(tenant).max_size_bytes
     }
 
-    /// How many bytes of a tenant this process may have in memory.
+    /// How many bytes of a tenant may be in memory, of all processes together.
     pub(crate) fn bytes_in_flight(&self, tenant: &Tenant) -> Option<u64> {
         self.settings.of(tenant).bytes_in_flight.map(std::num::NonZeroU64::get)
+    }
+
+    /// Sees to this process's part of that as long as the answer is kept; `None` for a tenant that has no limit.
+    pub(crate) fn take_off(&self, tenant: &Tenant, budget: &Budget) -> Option<Flight> {
+        let limit = self.bytes_in_flight(tenant)?;
+        Some(self.flights.take_off(tenant, limit, budget))
     }
 
     /// Counts a new upload.

@@ -26,8 +26,8 @@ pub struct Limits {
     pub uploads: Option<u64>,
     /// Bytes of bodies a second.
     pub bytes_per_second: Option<NonZeroU64>,
-    /// Bytes that each process may have in memory on their way to an object store, whose byte budget tenants otherwise
-    /// share evenly.
+    /// Bytes that may be in memory on their way to an object store; the byte budget of each process tenants share evenly
+    /// besides.
     pub bytes_in_flight: Option<NonZeroU64>,
 }
 

@@ -1,11 +1,15 @@
 //! What a tenant may have, and that another tenant does not feel it.
 
+use std::time::Duration;
+
+use ::bucket::Bucket;
 use end_to_end::content::Content;
 use end_to_end::server::{Server, Settings};
 use end_to_end::token;
 use end_to_end::tus::{Client, SOON};
-use end_to_end::wait::eventually;
+use end_to_end::wait::{eventually, stays};
 use end_to_end::wire::{Body, Request};
+use fixture_redis::Redis;
 use tempfile::TempDir;
 
 const MIB: u64 = 1024 * 1024;
@@ -92,4 +96,52 @@ async fn a_tenant_at_its_rate_is_read_slowly_and_another_is_not() {
     // What is slow is not refused, and can be asked for.
     let offset = acme.head(&slow).await;
     assert!(offset > 0 && offset < slow.content.length, "{offset}");
+}
+
+#[tokio::test]
+async fn what_a_tenant_has_in_memory_is_bounded_over_two_processes() {
+    // Less than a part: what one body brings fills it.
+    const LIMIT: u64 = 4 * MIB;
+    let (redis, bucket) = (Redis::start().await, Bucket::start());
+    let more = format!(
+        "store:\n  redis:\n    url: {}\nupload:\n  tenants: {{ default: {{ bytesInFlight: {LIMIT} }} }}\n",
+        redis.url()
+    );
+    let (settings, _keys) = crate::bucket::settings(&bucket, "", &more);
+    let servers = [Server::with(settings.clone()).await, Server::with(settings).await];
+    let first = Client::of(&servers[0]);
+    let clients = [first.clone(), first.at(&servers[1])];
+    let mut uploads = Vec::new();
+    for (seed, client) in (1..).zip(&clients) {
+        uploads.push(client.create(Content::new(seed, 12 * MIB)).await);
+    }
+    let begin = async |index: usize| {
+        let body = Body::of(uploads[index].content, 0..uploads[index].content.length);
+        clients[index].begin(&uploads[index], body).await
+    };
+    let held = async |index: usize| clients[index].counter("windlass_upload_storage_held_bytes").await;
+
+    // What is taken stays in memory.
+    bucket.pause();
+    let one = begin(0).await;
+    eventually(
+        SOON,
+        "the first process to take all that the tenant may have",
+        async || (held(0).await > LIMIT - MIB).then_some(()),
+    )
+    .await;
+    let other = begin(1).await;
+    eventually(SOON, "the second to have its piece", async || {
+        (held(1).await > 0).then_some(())
+    })
+    .await;
+    stays(Duration::from_secs(1), "the limit", async || {
+        held(0).await + held(1).await <= LIMIT + MIB
+    })
+    .await;
+    bucket.resume();
+    for (body, (client, upload)) in [one, other].into_iter().zip(clients.iter().zip(&uploads)) {
+        assert_eq!(body.answer().await.status, 204);
+        client.verify(upload).await;
+    }
 }

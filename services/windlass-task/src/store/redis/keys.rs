@@ -118,6 +118,12 @@ pub(super) fn open(tenant: &Tenant) -> String {
     format!("upload:open:{{{tenant}}}")
 }
 
+/// Hash with an expiry: what each process has leased of the bytes that a tenant may have in memory, as
+/// `<leased> <wanted> <until, in ms>`.
+pub(super) fn flight(tenant: &Tenant) -> String {
+    format!("upload:flight:{{{tenant}}}")
+}
+
 /// String: the task that goes by a foreign name.
 pub(super) fn alias(tenant: &Tenant, alias: &Alias) -> String {
     format!("upload:alias:{tenant}:{alias}")

@@ -9,7 +9,7 @@ use windlass_redis::{Call, Script, cmd};
 
 use super::{RedisStore, keys, read};
 use crate::id::{TaskKey, Tenant};
-use crate::quota::{BURST, Grant, Quotas};
+use crate::quota::{BURST, Claim, Grant, Quotas};
 use crate::store::Error;
 
 /// [`crate::quota::decide`], by the server's clock in microseconds; answers 0 or how long to wait. The tenant's time is
@@ -48,6 +48,51 @@ return 1
     )
 });
 
+/// [`crate::quota::entitle`], but no more than the others have left over: they come down to their parts when they ask again.
+/// Answers what is leased; leases that are over are forgotten.
+///
+/// KEYS flight; ARGV process, limit, held, wanted, how long it lasts in milliseconds.
+static LEASE: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        "
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local limit, held, wanted = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local free, wants = limit, {wanted}
+local known = redis.call('HGETALL', KEYS[1])
+for at = 1, #known, 2 do
+    local leased, wish, last = string.match(known[at + 1], '^(%d+) (%d+) (%d+)$')
+    if not leased or tonumber(last) <= now then
+        redis.call('HDEL', KEYS[1], known[at])
+    elseif known[at] ~= ARGV[1] then
+        free = free - leased
+        wants[#wants + 1] = tonumber(wish)
+    end
+end
+if wanted == 0 and held == 0 then
+    redis.call('HDEL', KEYS[1], ARGV[1])
+    return 0
+end
+table.sort(wants)
+local part, left = wanted, limit
+for index, want in ipairs(wants) do
+    local even = math.floor(left / (#wants - index + 1))
+    if want >= even then
+        part = math.min(wanted, even)
+        break
+    elseif want == wanted then
+        break
+    end
+    left = left - want
+end
+local lease = math.max(math.min(part, free), held, 0)
+redis.call('HSET', KEYS[1], ARGV[1], string.format('%.0f %.0f %.0f', lease, wanted, now + ARGV[5]))
+if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[5]) then redis.call('PEXPIRE', KEYS[1], ARGV[5]) end
+return lease
+",
+    )
+});
+
 #[async_trait]
 impl Quotas for RedisStore {
     async fn grant(&self, tenant: &Tenant, rate: u64, bytes: u64) -> Result<Grant, Error> {
@@ -79,5 +124,16 @@ impl Quotas for RedisStore {
             .take()
             .into();
         self.run("count an upload no more", remove).await.map(drop)
+    }
+
+    async fn lease(&self, tenant: &Tenant, limit: u64, claim: Claim, lasts: Duration) -> Result<u64, Error> {
+        let call = LEASE
+            .call(&[&keys::flight(tenant)])
+            .arg(claim.process.to_string())
+            .arg(limit)
+            .arg(claim.held)
+            .arg(claim.wanted)
+            .arg(u64::try_from(lasts.as_millis()).unwrap_or(u64::MAX));
+        read(self.run("lease a part of a tenant's memory", call).await?)
     }
 }

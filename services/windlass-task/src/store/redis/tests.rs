@@ -13,12 +13,13 @@ use windlass_redis::Durability;
 
 use super::*;
 use crate::change::Refusal;
+use crate::epoch::HolderId;
 use crate::event::Event;
 use crate::feed::Follow;
 use crate::fixture::creation;
 use crate::job;
 use crate::outbox::{Outbox, Position};
-use crate::quota::{Grant, Quotas as _};
+use crate::quota::{Claim, Grant, Quotas as _};
 use crate::rebuild::Rebuild as _;
 use crate::record::{Record, Segment, SegmentKind};
 use crate::store::contract::{self, Backend, TestClock};
@@ -525,6 +526,40 @@ async fn two_pods_count_a_tenant_together() {
     assert!(wait <= Duration::from_millis(125), "{wait:?}");
     let elsewhere: Tenant = "other".parse().unwrap();
     assert_eq!(one.grant(&elsewhere, 80, 10).await.unwrap(), Grant::Given);
+}
+
+#[tokio::test]
+async fn two_pods_share_what_a_tenant_may_have_in_memory() {
+    let redis = Redis::start().await;
+    let pods = [store(redis.url()), store(redis.url())].map(|store| (store, HolderId::random()));
+    let [one, other] = &pods;
+    let tenant: Tenant = "acme".parse().unwrap();
+    let lease = async |(store, process): &(RedisStore, HolderId), held, wanted, lasts| {
+        let claim = Claim {
+            process: *process,
+            held,
+            wanted,
+        };
+        store.lease(&tenant, 100, claim, lasts).await.unwrap()
+    };
+    assert_eq!(lease(one, 0, 1_000, WITHIN).await, 100);
+    assert_eq!(lease(other, 0, 1_000, WITHIN).await, 0, "nothing is left over yet");
+    assert_eq!(
+        lease(one, 60, 1_000, WITHIN).await,
+        60,
+        "it comes down to what it holds"
+    );
+    assert_eq!(lease(other, 0, 1_000, WITHIN).await, 40);
+    assert_eq!(lease(one, 10, 1_000, WITHIN).await, 50);
+    assert_eq!(lease(other, 40, 1_000, WITHIN).await, 50);
+    assert_eq!(lease(one, 10, 20, WITHIN).await, 20, "it wants no more");
+    assert_eq!(lease(other, 50, 1_000, WITHIN).await, 80);
+    assert_eq!(lease(one, 0, 0, WITHIN).await, 0);
+    assert_eq!(lease(other, 0, 1_000, Duration::from_millis(1)).await, 100);
+    eventually("the end of a lease that nobody renews", async || {
+        (lease(one, 0, 1_000, WITHIN).await == 100).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -2,7 +2,8 @@
 //!
 //! What is charged carries its share with it and gives it back when its last copy is dropped, wherever that is: in a
 //! buffer, in a request that is under way, in one that waits to be tried again. While nothing is left, sockets are not read.
-//! Tenants share it evenly as far as they want it (`ledger`), and none holds more than its own limit.
+//! Tenants share it evenly as far as they want it (`ledger`), and none holds more than its own limit, nor than this process's
+//! part of what it may hold in all of them.
 
 mod ledger;
 
@@ -14,7 +15,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::oneshot;
 use windlass_task::Tenant;
 
-use self::ledger::{Ledger, Wish};
+use self::ledger::{Ledger, Need, Wish};
 
 /// What one piece costs besides its bytes, for what administers it: many tiny pieces must not hold more than they pay for.
 const PIECE_BYTES: usize = 128;
@@ -102,6 +103,19 @@ impl Budget {
             tenant: tenant.clone(),
             limit,
         }
+    }
+
+    /// Gives a tenant a part of what it may hold in all processes: at most so many bytes, and one piece in any case; `None`
+    /// when it needs no part any more.
+    pub(crate) fn allot(&self, tenant: &Tenant, bytes: Option<u64>) {
+        let bytes = bytes.map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
+        self.inner.lock().ledger.allot(tenant, bytes);
+        self.inner.hand_out();
+    }
+
+    /// What a tenant with a part needs.
+    pub(crate) fn need(&self, tenant: &Tenant) -> Need {
+        self.inner.lock().ledger.need(tenant)
     }
 
     /// Whether there is room for what is durable already and only spares a later request. It gets half of the budget at

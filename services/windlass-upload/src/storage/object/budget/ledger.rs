@@ -19,6 +19,22 @@ pub(super) struct Ledger {
     next: Wish,
     /// Those who hold or wait.
     tenants: BTreeMap<Tenant, Account>,
+    /// What tenants may hold here of what they may hold in all processes.
+    parts: BTreeMap<Tenant, Part>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Part {
+    bytes: usize,
+    /// The most that was held and waited for since somebody asked.
+    most: usize,
+}
+
+/// What a tenant holds, and the most that it would have held since somebody asked last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Need {
+    pub(crate) held: usize,
+    pub(crate) most: usize,
 }
 
 #[derive(Debug, Default)]
@@ -36,9 +52,14 @@ struct Waiting {
 
 impl Account {
     /// The first that waits, unless the tenant's own limit holds it up. Whoever holds nothing may always have one piece.
-    fn head(&self) -> Option<&Waiting> {
+    fn head(&self, part: Option<&Part>) -> Option<&Waiting> {
         let head = self.waiting.front()?;
-        (self.held == 0 || self.held + head.price <= head.limit).then_some(head)
+        let limit = part.map_or(head.limit, |part| part.bytes.min(head.limit));
+        (self.held == 0 || self.held + head.price <= limit).then_some(head)
+    }
+
+    fn wanted(&self) -> usize {
+        self.held + self.waiting.iter().map(|waiting| waiting.price).sum::<usize>()
     }
 }
 
@@ -49,6 +70,29 @@ impl Ledger {
             free: total,
             next: 0,
             tenants: BTreeMap::new(),
+            parts: BTreeMap::new(),
+        }
+    }
+
+    /// Gives a tenant a part of what it may hold in all processes, or lets it hold what its wishes say.
+    pub(super) fn allot(&mut self, tenant: &Tenant, bytes: Option<usize>) {
+        match bytes {
+            Some(bytes) => {
+                let most = self.parts.get(tenant).map_or(0, |part| part.most);
+                self.parts.insert(tenant.clone(), Part { bytes, most });
+            }
+            None => drop(self.parts.remove(tenant)),
+        }
+    }
+
+    /// What a tenant with a part needs.
+    pub(super) fn need(&mut self, tenant: &Tenant) -> Need {
+        let account = self.tenants.get(tenant);
+        let (held, wanted) = account.map_or((0, 0), |account| (account.held, account.wanted()));
+        let most = self.parts.get_mut(tenant).map(|part| std::mem::take(&mut part.most));
+        Need {
+            held,
+            most: most.unwrap_or(0).max(wanted),
         }
     }
 
@@ -62,7 +106,8 @@ impl Ledger {
 
     /// Whether somebody waits for room, and not for his own limit.
     pub(super) fn is_crowded(&self) -> bool {
-        self.tenants.values().any(|account| account.head().is_some())
+        let mut accounts = self.tenants.iter();
+        accounts.any(|(tenant, account)| account.head(self.parts.get(tenant)).is_some())
     }
 
     /// Puts a wish behind the tenant's others; [`Ledger::grant`] says when it is fulfilled.
@@ -71,6 +116,9 @@ impl Ledger {
         self.next += 1;
         let account = self.tenants.entry(tenant.clone()).or_default();
         account.waiting.push_back(Waiting { wish, price, limit });
+        if let Some(part) = self.parts.get_mut(tenant) {
+            part.most = part.most.max(account.wanted());
+        }
         wish
     }
 
@@ -85,8 +133,11 @@ impl Ledger {
     /// The next wish that is fulfilled now, whose room is held from here on: of the tenant that holds least, and of
     /// several the one that came first.
     pub(super) fn grant(&mut self) -> Option<(Wish, usize)> {
-        let heads = self.tenants.values_mut();
-        let heads = heads.filter_map(|account| account.head().copied().map(|head| (account, head)));
+        let (tenants, parts) = (self.tenants.iter_mut(), &self.parts);
+        let heads = tenants.filter_map(|(tenant, account)| {
+            let head = account.head(parts.get(tenant)).copied()?;
+            Some((account, head))
+        });
         let (account, head) = heads.min_by_key(|(account, head)| (account.held, head.wish))?;
         self.free = self.free.checked_sub(head.price)?;
         account.held += head.price;
@@ -202,6 +253,32 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_part_that_shrinks_lets_nothing_in_until_enough_has_gone_and_tells_what_was_needed() {
+        let mut ledger = Ledger::new(TOTAL);
+        let shared = tenant(0);
+        ledger.allot(&shared, Some(300));
+        for _ in 0..5 {
+            ledger.ask(&shared, 100, usize::MAX);
+        }
+        assert_eq!(std::iter::from_fn(|| ledger.grant()).count(), 3);
+        assert!(!ledger.is_crowded(), "it waits for its own part alone");
+        assert_eq!(ledger.need(&shared), Need { held: 300, most: 500 });
+        ledger.allot(&shared, Some(200));
+        ledger.give_back(&shared, 100);
+        assert!(ledger.grant().is_none());
+        ledger.give_back(&shared, 100);
+        assert!(ledger.grant().is_some() && ledger.grant().is_none());
+        ledger.allot(&shared, Some(0));
+        ledger.give_back(&shared, 200);
+        assert!(ledger.grant().is_some(), "who holds nothing may have one piece");
+        assert_eq!(ledger.need(&shared), Need { held: 100, most: 100 });
+        ledger.give_back(&shared, 100);
+        ledger.allot(&shared, None);
+        ledger.ask(&shared, 900, usize::MAX);
+        assert!(ledger.grant().is_some());
     }
 
     #[test]
