@@ -7,7 +7,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { connect } from './support/centrifuge.mjs';
 import { Listener, Publisher, listenInPython } from './support/numbers.mjs';
 import { isReady, nodes } from './support/push-fleet.mjs';
-import { call, startSharedPushFleet } from './support/push-redis.mjs';
+import { BRIEF, call, startSharedPushFleet } from './support/push-redis.mjs';
 import { until, within } from './support/wait.mjs';
 
 /** Milliseconds; outages are part of it, and the machine may be slow. */
@@ -19,7 +19,13 @@ const CHANNELS = 20;
 /** Milliseconds for which Redis is cut off; by hand 30,000. */
 const OUTAGE = Number(process.env.WINDLASS_PUSH_OUTAGE ?? 6_000);
 /** Harm by which nothing is forgotten: nobody may be told so. */
-const SILENT = new Set(['a process killed', 'Redis cut off', 'a planned switchover', 'all processes replaced']);
+const SILENT = new Set([
+  'a process killed',
+  'Redis cut off',
+  'a planned switchover',
+  'all processes replaced',
+  'one away for longer than its history',
+]);
 
 test('each number comes once and in order, or a client is told, whatever is harmed', { timeout: LONG }, async (t) => {
   const fleet = await startSharedPushFleet(t, { replicated: true });
@@ -28,7 +34,7 @@ test('each number comes once and in order, or a client is told, whatever is harm
   await within('all subscriptions', Promise.all(stock.map(({ subscription }) => subscription.ready(LONG))), LONG);
   const listeners = [...stock, ...(await listenInPython(t, fleet, channels, PYTHON_CLIENTS))];
   const publishing = channels.map((channel) => channel.run());
-  for (const [kind, harm] of Object.entries(harms(fleet))) {
+  for (const [kind, harm] of Object.entries(harms(t, fleet))) {
     const told = sum(listeners, ({ told }) => told);
     const opened = sum(stock, ({ sockets }) => sockets.length);
     listeners.forEach((listener) => listener.begin());
@@ -54,7 +60,7 @@ test('each number comes once and in order, or a client is told, whatever is harm
 });
 
 /** What is done, in this order. */
-function harms(fleet) {
+function harms(t, fleet) {
   const { servers, lines } = fleet;
   let [primary, replica] = [fleet.redis, fleet.replica];
   /** Clients find the replica where the primary was; what was the primary is its replica now, if it lives. */
@@ -86,6 +92,7 @@ function harms(fleet) {
         await server.start();
       }
     },
+    'one away for longer than its history': () => isTold(t, fleet),
     'Redis killed, with its data': () => primary.restart(),
     'Redis killed and emptied': () => primary.restart({ wiped: true }),
     'a replica promoted': async () => {
@@ -95,6 +102,23 @@ function harms(fleet) {
       await swap();
     },
   };
+}
+
+/** A client of its own comes back when what it missed is remembered no more: it is told so, once, and goes on. */
+async function isTold(t, fleet) {
+  const channel = new Publisher(t, fleet, 'brief:numbers');
+  const listener = new Listener(t, fleet, channel);
+  const publishing = channel.run();
+  await until('the first numbers', () => listener.last > 2);
+  const mark = listener.last + BRIEF + 2;
+  listener.client.disconnect();
+  await until('more than is kept', () => channel.acknowledged > mark);
+  listener.client.connect();
+  await until('it goes on', () => listener.last > mark + 2);
+  assert.deepEqual([listener.told, listener.wrong], [1, []]);
+  listener.client.disconnect();
+  channel.ended = true;
+  await publishing;
 }
 
 /** Waits until everybody has what is published by now, and a little more. */

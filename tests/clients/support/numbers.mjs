@@ -94,6 +94,7 @@ export class Listener extends Count {
   constructor(t, fleet, channel) {
     super(channel);
     const { client, sockets } = connect(t, fleet, DELAYS);
+    this.client = client;
     this.sockets = sockets;
     this.subscription = client.newSubscription(channel.name);
     this.subscription.on('subscribed', ({ wasRecovering, recovered }) => {

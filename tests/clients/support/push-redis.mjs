@@ -5,6 +5,9 @@ import { startPushFleet } from './push-fleet.mjs';
 import { Redis } from './redis.mjs';
 import { startProxies } from './toxiproxy.mjs';
 
+/** How many publications channels of the namespace `brief` remember. */
+export const BRIEF = 3;
+
 /** Starts such a fleet for test `t`; with `replicated`, Redis has a replica from the beginning. */
 export async function startSharedPushFleet(t, { replicated = false } = {}) {
   const redis = await Redis.start(t);
@@ -38,6 +41,8 @@ export function configuration(address) {
     '    history_ttl: 10m',
     '    force_recovery: true',
     '    presence: true',
+    '  namespaces:',
+    `    - { name: brief, allow_subscribe_for_client: true, history_size: ${BRIEF}, history_ttl: 10m, force_recovery: true }`,
     '',
   ].join('\n');
 }
