@@ -221,8 +221,12 @@ impl<'a, N: Broker> World<'a, N> {
         }
     }
 
-    /// Lets a history happen, and then sees that everybody comes to the end of it. `harm` does harm and undoes what would last.
+    /// Lets a history happen, and then sees that everybody comes to the end of it.
     pub(super) async fn live(mut self, steps: Vec<Step>, mut harm: impl AsyncFnMut(Harm)) {
+        // A history that failed has not undone its harm.
+        for node in 0..NODES {
+            harm(Harm::Hear(node)).await;
+        }
         for step in steps {
             match step {
                 Step::Publish(node, channel) => self.publish(node, channel).await,
