@@ -30,8 +30,8 @@ struct Shared {
 pub struct Usage {
     /// CPU time of the processes.
     pub cpu: Duration,
-    /// CPU time of their Redis.
-    pub redis: Duration,
+    /// CPU time of their Redis, if they share one.
+    pub redis: Option<Duration>,
 }
 
 impl Fleet {
@@ -86,7 +86,7 @@ impl Fleet {
         let redis = self.redis.as_ref().map(|redis| Process::cpu_of_other(redis.process));
         Ok(Usage {
             cpu,
-            redis: redis.transpose()?.unwrap_or_default(),
+            redis: redis.transpose()?,
         })
     }
 

@@ -36,7 +36,7 @@ pub fn run(settings: &Settings, works: &[(Work, Through)]) -> anyhow::Result<()>
     println!("|---|---|---|---|---|---|---|");
     let wanted = |figure: &&Figure| figure.name().contains(&settings.only);
     for (work, through) in works {
-        let figures: Vec<_> = work.figures(*through).iter().filter(wanted).collect();
+        let figures: Vec<_> = work.figures().iter().filter(wanted).collect();
         if figures.is_empty() {
             continue;
         }
@@ -114,7 +114,6 @@ fn measure(work: &Work, fleet: &Fleet, way: Way) -> anyhow::Result<Vec<Sample>> 
             let used = since(fleet, before)?;
             let mut samples = vec![
                 (Figure::Delivery, micros(used.cpu) / heard.delays.len() as f64),
-                (Figure::Redis, micros(used.redis) / pace.count as f64),
                 (Figure::LastHigh, share(heard.last.into_values().collect(), 99)?),
             ];
             for (figure, percent) in [(Figure::DelayMedian, 50), (Figure::DelayHigh, 99)] {
@@ -128,11 +127,15 @@ fn measure(work: &Work, fleet: &Fleet, way: Way) -> anyhow::Result<Vec<Sample>> 
             bench.exchange(&mut swarm, pace, 1, |number| Some(number % channels as u64))?;
             let (wall, used) = (begun.elapsed().as_secs_f64(), since(fleet, before)?);
             let each = |time: Duration| micros(time) / pace.count as f64;
-            Ok(match work {
-                Work::Requests { .. } => vec![(Figure::Request, each(used.cpu))],
-                Work::Rush { .. } => vec![(Figure::Rate, pace.count as f64 / wall)],
-                _ => vec![(Figure::Publication, each(used.cpu)), (Figure::Redis, each(used.redis))],
-            })
+            let mut samples = vec![match work {
+                Work::Requests { .. } => (Figure::Request, each(used.cpu)),
+                _ => (Figure::Publication, each(used.cpu)),
+            }];
+            if matches!(work, Work::Rush { .. }) {
+                samples.push((Figure::Rate, pace.count as f64 / wall));
+            }
+            samples.extend(used.redis.map(|redis| (Figure::Redis, each(redis))));
+            Ok(samples)
         }
     }
 }
@@ -220,7 +223,7 @@ fn since(fleet: &Fleet, before: Usage) -> anyhow::Result<Usage> {
     let now = fleet.usage()?;
     Ok(Usage {
         cpu: now.cpu - before.cpu,
-        redis: now.redis - before.redis,
+        redis: now.redis.zip(before.redis).map(|(now, before)| now - before),
     })
 }
 

@@ -136,21 +136,7 @@ impl Work {
 
     /// The figures that it gives.
     #[must_use]
-    pub fn figures(&self, through: Through) -> &'static [Figure] {
-        match (self, through) {
-            (Self::FanOut { .. }, Through::Redis(_)) => &[
-                Figure::Delivery,
-                Figure::DelayMedian,
-                Figure::DelayHigh,
-                Figure::LastHigh,
-                Figure::Redis,
-            ],
-            (Self::Single { .. }, Through::Redis(_)) => &[Figure::Publication, Figure::Redis],
-            (work, _) => work.own_figures(),
-        }
-    }
-
-    fn own_figures(&self) -> &'static [Figure] {
+    pub fn figures(&self) -> &'static [Figure] {
         match self {
             Self::Idle { .. } => &[Figure::IdleMemory, Figure::IdleCpu],
             Self::FanOut { .. } => &[
@@ -159,7 +145,7 @@ impl Work {
                 Figure::DelayHigh,
                 Figure::LastHigh,
             ],
-            Self::Rush { .. } => &[Figure::Rate],
+            Self::Rush { .. } => &[Figure::Rate, Figure::Publication, Figure::Redis],
             Self::Single { .. } => &[Figure::Publication],
             Self::Requests { .. } => &[Figure::Request],
         }
