@@ -20,8 +20,8 @@ fn compare(live: &Value, wanted: &Value, path: &mut Vec<String>) -> Option<Strin
         (Value::Object(live), Value::Object(wanted)) => wanted.iter().find_map(|(key, value)| {
             path.push(key.clone());
             let found = match live.get(key) {
+                None | Some(Value::Null) if is_zero(value) => None,
                 Some(live) => compare(live, value, path),
-                None if is_zero(value) => None,
                 None => different(path),
             };
             path.pop();
@@ -106,6 +106,10 @@ mod tests {
         let wanted = json!({"rules": [{"port": 1}], "resources": {"requests": {"cpu": "0.5", "memory": "1024Mi"}}});
         let live = json!({"rules": [{"port": 1}], "resources": {"requests": {"cpu": "500m", "memory": "1Gi"}}});
         assert_eq!(find(&live, &wanted), None);
+        assert_eq!(
+            find(&json!({"sources": null}), &json!({"sources": [], "labels": {}})),
+            None
+        );
         let more = json!({"rules": [{"port": 1}, {"port": 2}], "resources": live["resources"]});
         assert_eq!(find(&more, &wanted).as_deref(), Some("rules"));
     }

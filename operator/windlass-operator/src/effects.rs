@@ -1,5 +1,5 @@
 //! Everything that the operator does to the world, as data, and the ways to do it: in a cluster ([`cluster`]), as a text
-//! that says what would be done ([`print`]), and into a list ([`record`]).
+//! that says what would be done ([`mod@print`]), and into a list ([`record`]).
 //!
 //! A pass makes actions and hands them over; nothing else writes. So a plan that is printed is the plan that would have been
 //! carried out: the same code made it.

@@ -48,6 +48,13 @@ impl Effects for Cluster {
             });
         };
         let said = action.to_string();
+        tracing::info!(
+            namespace = self.namespace,
+            platform = self.name,
+            term = term.0,
+            action = said,
+            "carrying out"
+        );
         let (verb, done) = match action {
             Action::Apply {
                 what, mut object, seen, ..
