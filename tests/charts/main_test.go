@@ -41,26 +41,12 @@ func TestMain(m *testing.M) {
 			fmt.Printf("load: %v: %s", err, output)
 			return 1
 		}
-		if err := define(); err != nil {
+		if err := installOperator(); err != nil {
 			fmt.Println(err)
 			return 1
 		}
 		return m.Run()
 	}())
-}
-
-// define installs the definitions, which are the operator's chart's.
-func define() error {
-	const definitions = "../../charts/windlass-operator/files/crds"
-	for _, arguments := range [][]string{
-		{"apply", "--server-side", "-f", definitions},
-		{"wait", "--for=condition=Established", "--timeout=60s", "-f", definitions},
-	} {
-		if output, err := harness.Command(append([]string{"kubectl", cluster}, arguments...)...).CombinedOutput(); err != nil {
-			return fmt.Errorf("kubectl %v: %w: %s", arguments, err, output)
-		}
-	}
-	return nil
 }
 
 // images makes an archive of every image by the command that users have.
@@ -69,7 +55,7 @@ func images() (folder string, archives []string, err error) {
 	if err != nil {
 		return "", nil, err
 	}
-	for _, name := range []string{"windlass", "windlass-push", "windlass-upload"} {
+	for _, name := range []string{"windlass", "windlass-operator", "windlass-push", "windlass-upload"} {
 		file := filepath.Join(folder, name+".tar")
 		making := exec.Command("../../charts/images/run", "--programs", filepath.Dir(os.Getenv("WINDLASS_BIN")),
 			"archive", name, image(name), file)
@@ -80,7 +66,30 @@ func images() (folder string, archives []string, err error) {
 		}
 		archives = append(archives, file)
 	}
-	return folder, archives, nil
+	redis, err := redisImage(folder)
+	if err != nil {
+		os.RemoveAll(folder)
+		return "", nil, err
+	}
+	return folder, append(archives, redis), nil
+}
+
+// redisImage makes an image of Debian's redis-server, with the libraries that the loader names.
+func redisImage(folder string) (string, error) {
+	const program = "/usr/bin/redis-server"
+	loaded, err := exec.Command("ldd", program).Output()
+	if err != nil {
+		return "", fmt.Errorf("ldd: %w", err)
+	}
+	file := filepath.Join(folder, "redis.tar")
+	arguments := []string{"image", image("redis"), file, program + "=" + program}
+	for _, library := range matches(string(loaded), `(?m)(/\S+) \(0x`) {
+		arguments = append(arguments, library+"="+library)
+	}
+	if output, err := harness.Command(append(arguments, "--", program)...).CombinedOutput(); err != nil {
+		return "", fmt.Errorf("make an image of Redis: %w: %s", err, output)
+	}
+	return file, nil
 }
 
 func image(name string) string {
