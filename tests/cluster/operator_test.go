@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -46,10 +47,20 @@ const (
 
 func TestAPlatformIsMadeChangedRepairedAndRemoved(t *testing.T) {
 	space := platformSpace(t)
+	if plan := plugin(t, space, "plan"); strings.Count(plan, "+ ") != 13 || !strings.Contains(plan, "+ Deployment main-push\n") {
+		t.Fatalf("the plan before anything is there: %s", plan)
+	}
 	operator := startOperator(t, space, usualLease)
 	settles(t, space, "Ready=True/Serving", "Progressing=False/Converged", "Degraded=False/AsExpected", "Paused=False/Running")
 	if found := strings.Fields(owned(t, space, made, "{.kind}/{.metadata.name} ")); len(found) != 13 {
 		t.Fatalf("two of each and an Ingress were wanted: %v", found)
+	}
+
+	if plan := plugin(t, space, "plan"); plan != "nothing to do\n" {
+		t.Fatalf("the plan after all is there: %s", plan)
+	}
+	if status := plugin(t, space, "status"); !strings.Contains(status, "Ready        True     Serving: all pods serve\n") {
+		t.Fatal(status)
 	}
 
 	// A pass over a world that is as it should be writes nothing.
@@ -83,10 +94,14 @@ func TestAPlatformIsMadeChangedRepairedAndRemoved(t *testing.T) {
 	becomes(t, "70", "-n", space, "get", "deployment", "main-push", "--output", grace)
 
 	// Suspended, it is reported on and not written.
-	patch(t, space, `{"suspend": true, "drain": {"deadlineSeconds": 80}}`)
+	plugin(t, space, "suspend")
+	patch(t, space, `{"drain": {"deadlineSeconds": 80}}`)
 	settles(t, space, "Ready=True/Serving", "Progressing=False/Suspended", "Paused=True/Suspended")
 	becomes(t, "70", "-n", space, "get", "deployment", "main-push", "--output", grace)
-	patch(t, space, `{"suspend": false}`)
+	if plan := plugin(t, space, "plan"); plan != "nothing: spec.suspend is true\n" {
+		t.Fatal(plan)
+	}
+	plugin(t, space, "resume")
 	becomes(t, "90", "-n", space, "get", "deployment", "main-push", "--output", grace)
 
 	harness.Kube(t, plain, "-n", space, "delete", "platform", "main", "--wait=false")
@@ -128,6 +143,21 @@ func platformSpace(t *testing.T) string {
 	return space
 }
 
+// program is one that the stage built.
+func program(name string) string { return filepath.Join(os.Getenv("WINDLASS_OPERATOR"), name) }
+
+// plugin carries out a verb of kubectl-windlass for the Platform, and returns what it says.
+func plugin(t *testing.T, space, verb string) string {
+	t.Helper()
+	command := exec.Command(program("kubectl-windlass"), verb, "main", "--namespace="+space)
+	command.Env = append(os.Environ(), "KUBECONFIG="+harness.Run(t, "kubeconfig", plain))
+	said, err := command.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s: %v: %s", verb, err, said)
+	}
+	return string(said)
+}
+
 // operator is a process that looks after one namespace.
 type operator struct {
 	command *exec.Cmd
@@ -138,7 +168,7 @@ type operator struct {
 func startOperator(t *testing.T, space string, leaseSeconds int) *operator {
 	t.Helper()
 	started := &operator{admin: freeAddress(t), said: new(strings.Builder)}
-	started.command = exec.Command(os.Getenv("WINDLASS_OPERATOR"), "--namespace="+space, "--lease-namespace="+space,
+	started.command = exec.Command(program("windlass-operator"), "--namespace="+space, "--lease-namespace="+space,
 		fmt.Sprintf("--lease-seconds=%d", leaseSeconds), "--admin-listen="+started.admin)
 	started.command.Env = append(os.Environ(), "KUBECONFIG="+harness.Run(t, "kubeconfig", plain))
 	started.command.Stderr = started.said

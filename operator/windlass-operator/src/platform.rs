@@ -30,6 +30,28 @@ pub enum Error {
     Apply(#[from] effects::Error),
 }
 
+/// What a pass would write, as a text; the same plan as [`pass`] makes, checked alike.
+///
+/// # Errors
+/// When the plan is one that must not be carried out.
+pub async fn preview(observed: &Observed) -> Result<String, Error> {
+    let plan = plan::plan(observed, validate::validate(observed));
+    check::check(&plan, observed)?;
+    match &plan.reason {
+        plan::Reason::Suspended => return Ok("nothing: spec.suspend is true\n".to_owned()),
+        plan::Reason::Invalid(problems) => {
+            let lines = problems.iter().map(|problem| format!("nothing: {}\n", problem.message));
+            return Ok(lines.collect());
+        }
+        plan::Reason::Converged | plan::Reason::Differs => {}
+    }
+    let print = effects::print::Print::default();
+    for action in plan.actions {
+        print.carry_out(action).await?;
+    }
+    Ok(print.into_text())
+}
+
 /// How a pass ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Applied {
