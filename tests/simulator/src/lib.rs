@@ -6,14 +6,19 @@
 //! and `bucket` through a gate of theirs → `trace` hears of everything and finds what breaks a promise. The same seed gives
 //! the same trace. It must know nothing of the service but what Redis, an object store and a client know: the traits and
 //! HTTP.
+//!
+//! [`election`] is another world, of its own: who may write to a Redis.
 
 mod bucket;
 mod client;
+pub mod election;
 mod gate;
 mod pod;
 mod random;
 mod redis;
+mod seeds;
 mod trace;
 mod world;
 
+pub use seeds::Seeds;
 pub use world::{Mutation, Outcome, run};

@@ -31,7 +31,7 @@ fn no_seed_breaks_a_promise() {
     let today = day * 1_000_000..day * 1_000_000 + OF_TODAY;
     for seed in (0..FIXED).chain(today.clone()) {
         if let Some(violation) = run(seed, None).violation {
-            panic!("seed {seed}: {violation}; see `cargo run -p simulator -- --seed {seed}`");
+            panic!("seed {seed}: {violation}; see `cargo run -p simulator -- uploads --seed {seed}`");
         }
     }
     report(&format!("seeds tried 0..{FIXED} and {today:?}"));

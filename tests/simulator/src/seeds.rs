@@ -1,0 +1,49 @@
+//! Many seeds of one world, or one with its trace.
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use crate::world::Outcome;
+
+/// Which seeds are tried.
+#[derive(Debug, clap::Args)]
+pub struct Seeds {
+    /// Replay this seed and print what happens
+    #[arg(long)]
+    seed: Option<u64>,
+    /// How many seeds to try
+    #[arg(long, default_value_t = 1_000)]
+    seeds: u64,
+    /// The first of them
+    #[arg(long, default_value_t = 0)]
+    first: u64,
+}
+
+impl Seeds {
+    /// Tries them all and prints which break a promise, or replays the one with its trace.
+    pub fn try_all(&self, run: impl Fn(u64) -> Outcome) -> ExitCode {
+        if let Some(seed) = self.seed {
+            let outcome = run(seed);
+            outcome.trace.iter().for_each(|line| println!("{line}"));
+            return match outcome.violation {
+                None => ExitCode::SUCCESS,
+                Some(_) => ExitCode::FAILURE,
+            };
+        }
+        let began = Instant::now();
+        let mut failed = 0_u64;
+        for seed in self.first..self.first.saturating_add(self.seeds) {
+            if let Some(violation) = run(seed).violation {
+                failed += 1;
+                println!("seed {seed}: {violation}");
+            }
+        }
+        let seconds = began.elapsed().as_secs_f64();
+        println!("{} seeds tried in {seconds:.1} s, {failed} broke a promise", self.seeds);
+        if failed == 0 {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        }
+    }
+}
