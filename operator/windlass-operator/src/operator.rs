@@ -1,5 +1,6 @@
 //! The driver: stands for election, and once it leads, watches and passes over what is due.
 
+use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher as _, Hasher as _};
 use std::num::NonZeroUsize;
@@ -58,14 +59,17 @@ impl Operator {
         let (sender, mut news) = mpsc::channel(NEWS_MAX);
         let mut watches = self.watch(&sender);
         drop(sender);
-        let mut queue = Queue::default();
+        let mut queue = Queue::<Reference>::default();
         let mut passes = JoinSet::new();
+        // Of each task: what it passes over, also when it does not live to say so.
+        let mut subjects = HashMap::new();
         loop {
             let now = Instant::now().into_std();
             self.metrics.ages(queue.age(now), self.ages.oldest());
             while passes.len() < self.concurrency.get() {
                 let Some(reference) = queue.take(now) else { break };
-                passes.spawn(self.pass(reference));
+                let task = passes.spawn(self.pass(reference.clone())).id();
+                subjects.insert(task, reference);
             }
             let next = queue.next_due().filter(|_| passes.len() < self.concurrency.get());
             let next = next.map_or(now + LOOK, |due| due.clamp(now, now + LOOK));
@@ -75,10 +79,15 @@ impl Operator {
                     let now = Instant::now().into_std();
                     if own { queue.add_changed(of, now) } else { queue.add(of, now) }
                 }
-                Some(ended) = passes.join_next() => match ended {
-                    Ok((reference, outcome)) => queue.finish(reference, outcome, Instant::now().into_std(), chance()),
-                    Err(error) => tracing::error!(error = &error as &dyn std::error::Error, "a pass broke off"),
-                },
+                Some(ended) = passes.join_next_with_id() => {
+                    let (task, outcome) = ended.unwrap_or_else(|error| {
+                        tracing::error!(error = chain(&error), "a pass broke off");
+                        (error.id(), Outcome::Failed)
+                    });
+                    if let Some(reference) = subjects.remove(&task) {
+                        queue.finish(reference, outcome, Instant::now().into_std(), chance());
+                    }
+                }
                 () = tokio::time::sleep_until(next.into()) => {}
             }
         }
@@ -100,7 +109,7 @@ impl Operator {
     }
 
     /// One pass, as a task of its own.
-    fn pass(&self, of: Reference) -> impl Future<Output = (Reference, Outcome)> + Send + 'static {
+    fn pass(&self, of: Reference) -> impl Future<Output = Outcome> + Send + 'static {
         let (client, leadership, metrics) = (self.client.clone(), self.leadership.clone(), self.metrics.clone());
         async move {
             let began = Instant::now();
@@ -127,7 +136,7 @@ impl Operator {
                 }
             };
             metrics.passed(said, began.elapsed());
-            (of, outcome)
+            outcome
         }
     }
 }

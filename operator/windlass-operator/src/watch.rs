@@ -94,6 +94,7 @@ pub async fn run(client: Client, namespace: Option<&str>, subject: Subject, ages
     };
     let mut wait = WAITS.0;
     while !watch.news.is_closed() {
+        let began = Instant::now();
         match watch.live().await {
             Ok(()) => wait = WAITS.0,
             Err(error) => {
@@ -106,6 +107,9 @@ pub async fn run(client: Client, namespace: Option<&str>, subject: Subject, ages
                     error = &error as &dyn std::error::Error,
                     "watch ended"
                 );
+                if began.elapsed() > WAITS.1 {
+                    wait = WAITS.0;
+                }
                 tokio::time::sleep(wait).await;
                 wait = (wait * 2).min(WAITS.1);
             }
