@@ -90,7 +90,10 @@ fn of<C>(platform: &Platform, role: Role, service: &Service<C>, validated: &Vali
         .iter()
         .map(|name| json!({ "name": name }))
         .collect();
-    let spread = |key: &str| json!({ "maxSkew": 1, "topologyKey": key, "whenUnsatisfiable": "ScheduleAnyway", "labelSelector": { "matchLabels": labels } });
+    let selector = json!({ "matchLabels": labels });
+    let over_nodes = json!({ "maxSkew": 1, "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "ScheduleAnyway", "labelSelector": selector });
+    // Zones are not a second constraint: where nodes have none, the scheduler would then heed neither.
+    let over_zones = json!({ "topologyKey": "topology.kubernetes.io/zone", "labelSelector": selector });
     let grace = i64::from(spec.drain.removal_seconds) + i64::from(spec.drain.deadline_seconds) + END;
     json!({ "spec": {
         "replicas": service.replicas,
@@ -107,7 +110,10 @@ fn of<C>(platform: &Platform, role: Role, service: &Service<C>, validated: &Vali
                 "imagePullSecrets": pull_secrets,
                 "nodeSelector": service.node_selector,
                 "tolerations": service.tolerations,
-                "topologySpreadConstraints": [spread("kubernetes.io/hostname"), spread("topology.kubernetes.io/zone")],
+                "topologySpreadConstraints": [over_nodes],
+                "affinity": { "podAntiAffinity": { "preferredDuringSchedulingIgnoredDuringExecution": [
+                    { "weight": 100, "podAffinityTerm": over_zones },
+                ] } },
                 "securityContext": {
                     "runAsNonRoot": true,
                     "runAsUser": USER,
