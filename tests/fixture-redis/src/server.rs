@@ -72,7 +72,20 @@ impl Redis {
                 replica.info("replication", "master_link_status").as_deref() == Some("up")
             })
             .await;
+        // The link is up before the primary counts what comes over it: `WAIT` would find no replica until then.
+        let port = replica.address.port();
+        self.until("a primary that has heard of its replica", |primary| {
+            primary.has_heard(port)
+        })
+        .await;
         replica
+    }
+
+    /// Whether the replica that listens on this port has acknowledged anything.
+    fn has_heard(&self, port: u16) -> bool {
+        let port = format!(",port={port},");
+        let mut replicas = (0..).map_while(|number| self.info("replication", &format!("slave{number}")));
+        replicas.any(|replica| replica.contains(&port) && !replica.contains(",offset=0,"))
     }
 
     /// Where it listens, the same after each restart.
