@@ -84,6 +84,9 @@ export class Redis {
 
   /** A planned switchover to a replica, as docs/redis.md tells those who run it; resolves when the replica is the primary. */
   async handOver(replica) {
+    // Its link is up before this server counts what comes over it, and hands over to it.
+    const heard = new RegExp(`port=${replica.port},state=online,offset=[1-9]`);
+    await until('the replica is heard', async () => heard.test(await this.command('INFO', 'replication')));
     const [, heir] = (await replica.command('INFO', 'server')).match(/^run_id:(\w+)/m);
     const ends = Date.now() + SWITCHOVER;
     const generations = Array.from({ length: PARTITIONS }, (_, partition) => `upload:generation:{${partition}}`);

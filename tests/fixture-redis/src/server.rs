@@ -158,6 +158,11 @@ impl Redis {
             former.info("replication", "master_link_status").as_deref() == Some("up")
         })
         .await;
+        let port = self.address.port();
+        heir.until("an heir that has heard of the former primary", |heir| {
+            heir.has_heard(port)
+        })
+        .await;
     }
 
     /// Makes it a replica of another, whose data replace its own.
