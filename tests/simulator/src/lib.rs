@@ -20,5 +20,5 @@ mod seeds;
 mod trace;
 mod world;
 
-pub use seeds::Seeds;
+pub use seeds::{Seeds, report, seeds_of_today};
 pub use world::{Mutation, Outcome, run};

@@ -1,7 +1,9 @@
 //! Many seeds of one world, or one with its trace.
 
+use std::io::Write as _;
+use std::ops::Range;
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use crate::world::Outcome;
 
@@ -46,4 +48,29 @@ impl Seeds {
             ExitCode::FAILURE
         }
     }
+}
+
+/// So many seeds that change from day to day.
+///
+/// # Panics
+/// When the clock stands before 1970.
+#[must_use]
+pub fn seeds_of_today(count: u64) -> Range<u64> {
+    let day = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .expect("it is after 1970")
+        .as_secs()
+        / 86_400;
+    day * 1_000_000..day * 1_000_000 + count
+}
+
+/// Says what was tried, where a test's harness captures nothing.
+///
+/// # Panics
+/// When there is no standard error.
+pub fn report(text: &str) {
+    let line = format!("simulator: {text}\n");
+    std::io::stderr()
+        .write_all(line.as_bytes())
+        .expect("there is a standard error");
 }

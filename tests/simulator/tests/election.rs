@@ -1,9 +1,7 @@
 //! The election of a Redis's primary: seeds that are always tried, other ones each day, and proof that they would find a bug.
 
-use std::io::Write as _;
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use simulator::election::{Harmed, Mutation, Setting, run};
+use simulator::{report, seeds_of_today};
 
 /// Members, and how many must have a write: the shipped three, more of them, a lone one, and two that can spare nobody.
 const SETTINGS: [(usize, Option<usize>); 6] = [
@@ -20,22 +18,9 @@ const OF_TODAY: u64 = 10;
 /// Within how many seeds a bug that is built in must be found; most are within the first fifty.
 const FOUND_WITHIN: u64 = 1_000;
 
-/// Not captured by the test's harness: a run says what it has tried.
-fn report(text: &str) {
-    let line = format!("simulator: {text}\n");
-    std::io::stderr()
-        .write_all(line.as_bytes())
-        .expect("there is a standard error");
-}
-
 #[test]
 fn no_seed_elects_two_or_loses_what_was_acknowledged() {
-    let day = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .expect("it is after 1970")
-        .as_secs()
-        / 86_400;
-    let today = day * 1_000_000..day * 1_000_000 + OF_TODAY;
+    let today = seeds_of_today(OF_TODAY);
     for (members, copies) in SETTINGS {
         let setting = Setting {
             members,

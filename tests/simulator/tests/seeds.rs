@@ -1,9 +1,6 @@
 //! As many seeds as a debug build tries in a few seconds, other ones each day, and proof that they would find a bug.
 
-use std::io::Write as _;
-use std::time::{SystemTime, UNIX_EPOCH};
-
-use simulator::{Mutation, run};
+use simulator::{Mutation, report, run, seeds_of_today};
 
 /// Seeds that are always tried: small numbers, so that a failure is talked about easily.
 const FIXED: u64 = 100;
@@ -13,22 +10,9 @@ const OF_TODAY: u64 = 100;
 /// Within how many seeds a bug that is built in must be found; most are within the first ten.
 const FOUND_WITHIN: u64 = 1_000;
 
-/// Not captured by the test's harness: a run says what it has tried.
-fn report(text: &str) {
-    let line = format!("simulator: {text}\n");
-    std::io::stderr()
-        .write_all(line.as_bytes())
-        .expect("there is a standard error");
-}
-
 #[test]
 fn no_seed_breaks_a_promise() {
-    let day = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .expect("it is after 1970")
-        .as_secs()
-        / 86_400;
-    let today = day * 1_000_000..day * 1_000_000 + OF_TODAY;
+    let today = seeds_of_today(OF_TODAY);
     for seed in (0..FIXED).chain(today.clone()) {
         if let Some(violation) = run(seed, None).violation {
             panic!("seed {seed}: {violation}; see `cargo run -p simulator -- uploads --seed {seed}`");
