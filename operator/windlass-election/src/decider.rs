@@ -13,6 +13,7 @@ use crate::word::{Order, Report, State};
 
 /// What is kept in the resource's status: written, with its `resourceVersion`, before anything is done by it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Standing {
     /// The greatest term there has been.
     pub term: Term,
@@ -22,6 +23,7 @@ pub struct Standing {
 
 /// How far things are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Phase {
     /// A member is the primary. Left when its lease stands still or is given up, when a member has seen a later term, or for
     /// a switchover.
@@ -70,6 +72,7 @@ impl Default for Phase {
 
 /// Why there is an election.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Cause {
     /// There was no primary yet.
     First,
@@ -87,6 +90,7 @@ pub enum Cause {
 
 /// Who has the lease.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Holder {
     /// Nobody: given up, by a primary that takes no writes any more, or never had.
     #[default]
@@ -106,6 +110,7 @@ pub enum Holder {
 
 /// The lease, a Kubernetes object of its own that is only ever changed with its `resourceVersion`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Lease {
     /// Who has it.
     pub holder: Holder,

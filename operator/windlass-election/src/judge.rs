@@ -34,6 +34,7 @@ pub struct Rules {
 
 /// Whether all that was acknowledged is in the candidate's data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Certainty {
     /// It is.
     Whole,
@@ -43,6 +44,7 @@ pub enum Certainty {
 
 /// Who is to be the primary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Candidacy {
     /// Who.
     pub member: Ordinal,

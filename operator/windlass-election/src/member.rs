@@ -12,6 +12,7 @@ use crate::word::{Order, Refusal, Reply, State};
 
 /// What a member keeps on its volume.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Durable {
     /// The greatest term that it took an order of. It takes none of an earlier one.
     pub term: Term,
@@ -25,6 +26,7 @@ pub struct Durable {
 
 /// What a member is in its term.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Role {
     /// Nobody's: its Redis neither takes writes, nor follows, nor feeds. Left by `Promote` of the same term or `Follow`.
     #[default]
@@ -53,6 +55,7 @@ pub enum Role {
 
 /// Neither to be promoted nor to follow another in a term above this one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Promise {
     /// The term of the primary that has it.
     pub term: Term,

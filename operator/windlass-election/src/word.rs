@@ -9,6 +9,7 @@ use crate::term::{Generation, Ordinal, Roster, Term};
 
 /// What an agent is told to do. Each may come late, twice, or from an operator that is one no more.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Order {
     /// Say how things are.
     Probe,
@@ -62,6 +63,7 @@ pub enum Order {
 
 /// How much of the data a member has.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Position {
     /// The last term of which there is anything in the data: each primary writes its term before anything else.
     pub term: Term,
@@ -79,6 +81,7 @@ impl Position {
 
 /// What a member has, said once it had left its primary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Report {
     /// The term in which it left.
     pub term: Term,
@@ -91,6 +94,7 @@ pub struct Report {
 
 /// How things are with a member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct State {
     /// The greatest term that it took an order of.
     pub term: Term,
@@ -104,6 +108,7 @@ pub struct State {
 
 /// Why an order was not followed. Nothing was changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Refusal {
     /// It is of a term that is over.
     Stale {
@@ -124,6 +129,7 @@ pub enum Refusal {
 
 /// An agent's answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Reply {
     /// To [`Order::Probe`].
     State(State),
