@@ -94,7 +94,7 @@ pub(crate) fn breaks(error: &RedisError, in_cluster: bool) -> bool {
             | ServerErrorKind::NoPerm,
         ) => true,
         ErrorKind::Server(ServerErrorKind::ClusterDown | ServerErrorKind::Moved) => !in_cluster,
-        // A password that was changed: a new connection reads the file again only at a restart, but says so at once.
+        // A password that was changed: a new connection reads it again.
         ErrorKind::Extension => matches!(error.code(), Some("NOAUTH" | "WRONGPASS")),
         ErrorKind::Server(_) => false,
         _ => true,

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::access::Credentials;
 use crate::error::Error;
 use crate::metrics::Cause;
 use crate::session::{Opening, Prepare, Session};
@@ -106,7 +107,7 @@ async fn keep(making: Making, shown: watch::Sender<Option<Session>>, made: Arc<A
     let mut failures: u32 = 0;
     loop {
         match make(&making).await {
-            Ok(session) => {
+            Ok((session, credentials)) => {
                 made.fetch_add(1, Ordering::Relaxed);
                 tracing::info!(purpose = making.purpose, "connected to redis");
                 failures = 0;
@@ -114,7 +115,7 @@ async fn keep(making: Making, shown: watch::Sender<Option<Session>>, made: Arc<A
                 // Slots that went in between, while nobody saw the connection.
                 session.keep(&making.slots.borrow());
                 let open = Open::count(&making);
-                let cause = until_broken(&session).await;
+                let cause = until_broken(&making, &session, credentials).await;
                 shown.send_replace(None);
                 drop(open);
                 making.opening.metrics.lost(making.purpose, cause);
@@ -138,26 +139,50 @@ async fn keep(making: Making, shown: watch::Sender<Option<Session>>, made: Arc<A
     }
 }
 
-async fn make(making: &Making) -> Result<Session, Error> {
-    let session = Session::connect(&making.opening).await.map_err(Error::Connect)?;
+async fn make(making: &Making) -> Result<(Session, Credentials), Error> {
+    let credentials = making.opening.way.credentials().await;
+    let credentials = credentials.map_err(|error| Error::Connect(error.into()))?;
+    let session = Session::connect(&making.opening, &credentials).await;
+    let session = session.map_err(Error::Connect)?;
     let mut slots = making.slots.clone();
     loop {
         let present = slots.borrow_and_update().clone();
         session.prepare(making.prepare.as_deref(), &present, None).await?;
         if !slots.has_changed().unwrap_or(false) {
-            return Ok(session);
+            return Ok((session, credentials));
         }
     }
 }
 
-/// Looks now and then whether it is still the same primary: one that is idle would not notice that it was replaced.
-async fn until_broken(session: &Session) -> Cause {
+/// Looks now and then whether it is still the same primary, for one that is idle would not notice that it was replaced; and
+/// whether one should be somebody else to it.
+async fn until_broken(making: &Making, session: &Session, mut credentials: Credentials) -> Cause {
     loop {
         tokio::select! {
             cause = session.broken() => return cause,
-            // One that fails leaves the connection.
-            () = tokio::time::sleep(PROBE_EVERY) => drop(session.check().await),
+            () = tokio::time::sleep(PROBE_EVERY) => {
+                // One that fails leaves the connection.
+                drop(session.check().await);
+                renew(making, session, &mut credentials).await;
+            }
         }
+    }
+}
+
+/// Takes up new credentials on a connection that stands. Those that cannot be used yet are tried again at the next look:
+/// the server, or one of the two files, may be a moment behind.
+async fn renew(making: &Making, session: &Session, present: &mut Credentials) {
+    let purpose = making.purpose;
+    match making.opening.way.credentials().await {
+        Ok(new) if new == *present => {}
+        Ok(new) => match session.authenticate(&new).await {
+            Ok(()) => {
+                tracing::info!(purpose, "took up new credentials");
+                *present = new;
+            }
+            Err(error) => tracing::warn!(purpose, %error, "redis does not take the new credentials yet"),
+        },
+        Err(error) => tracing::warn!(purpose, %error, "the credentials cannot be read; those of before stay in use"),
     }
 }
 

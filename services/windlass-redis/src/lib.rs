@@ -11,6 +11,7 @@
 //!
 //! It knows no task and no channel, only keys that it is given.
 
+mod access;
 mod client;
 mod error;
 mod keeper;

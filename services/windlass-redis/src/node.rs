@@ -6,13 +6,13 @@ use redis::Value;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::access::{Access, Way};
 use crate::error::Error;
 use crate::keeper::{Keeper, Making};
 use crate::map::Map;
 use crate::metrics::Metrics;
 use crate::script::Call;
 use crate::session::{ANSWER_WITHIN, Marker, Opening, Prepare, Session};
-use crate::settings::Access;
 use crate::slot::{Slot, Slots};
 use crate::strict::{STRICT_ANSWER_WITHIN, Strict};
 use crate::subscriptions::Receiver;
@@ -31,7 +31,7 @@ pub(crate) struct Plan {
 /// A primary.
 pub(crate) struct Node {
     pub(crate) address: Address,
-    client: redis::Client,
+    way: Way,
     in_cluster: bool,
     metrics: Metrics,
     slots: watch::Sender<Slots>,
@@ -41,12 +41,12 @@ pub(crate) struct Node {
 
 impl Plan {
     /// The primary at an address, which is connected to from now on.
-    pub(crate) fn node(&self, address: &Address, slots: Slots) -> Result<Node, redis::RedisError> {
-        let client = self.access.to(address)?;
+    pub(crate) fn node(&self, address: &Address, slots: Slots) -> Node {
+        let way = self.access.to(address);
         let slots = watch::Sender::new(slots);
         let making = |answer_within, purpose| Making {
             opening: Opening {
-                client: client.clone(),
+                way: way.clone(),
                 answer_within,
                 in_cluster: self.in_cluster,
                 metrics: self.metrics.clone(),
@@ -60,15 +60,15 @@ impl Plan {
         let strict = self
             .replicas
             .map(|replicas| Strict::start(making(STRICT_ANSWER_WITHIN, "strict_writes"), replicas));
-        Ok(Node {
+        Node {
             address: address.clone(),
-            client,
+            way,
             in_cluster: self.in_cluster,
             metrics: self.metrics.clone(),
             slots,
             main,
             strict,
-        })
+        }
     }
 }
 
@@ -82,7 +82,7 @@ impl Node {
     pub(crate) fn subscribing(&self, receiver: Arc<dyn Receiver>) -> Keeper {
         Keeper::start(Making {
             opening: Opening {
-                client: self.client.clone(),
+                way: self.way.clone(),
                 answer_within: ANSWER_WITHIN,
                 in_cluster: self.in_cluster,
                 metrics: self.metrics.clone(),

@@ -9,6 +9,7 @@ use redis::{AsyncConnectionConfig, ErrorKind, Pipeline, PushInfo, PushKind, Redi
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
+use crate::access::{Credentials, Way};
 use crate::error::{Error, Redirect, breaks};
 use crate::metrics::{Cause, Metrics};
 use crate::script::Call;
@@ -84,7 +85,7 @@ struct Scope {
 
 /// How a connection is made.
 pub(crate) struct Opening {
-    pub(crate) client: redis::Client,
+    pub(crate) way: Way,
     /// How long a reply may take.
     pub(crate) answer_within: Duration,
     pub(crate) in_cluster: bool,
@@ -95,7 +96,7 @@ pub(crate) struct Opening {
 
 impl Session {
     /// Connects, and makes sure that the server is a primary with its data loaded.
-    pub(crate) async fn connect(opening: &Opening) -> Result<Self, RedisError> {
+    pub(crate) async fn connect(opening: &Opening, credentials: &Credentials) -> Result<Self, RedisError> {
         let broken = Arc::new(watch::Sender::new(None));
         let dropped = Arc::new(Dropped::default());
         let (told, ended, receiver) = (Arc::clone(&broken), Arc::clone(&dropped), opening.receiver.clone());
@@ -119,10 +120,8 @@ impl Session {
                 }
                 Ok(())
             });
-        let connection = opening
-            .client
-            .get_multiplexed_async_connection_with_config(&config)
-            .await?;
+        let client = opening.way.client_as(credentials).await?;
+        let connection = client.get_multiplexed_async_connection_with_config(&config).await?;
         let (marker, made) = (read_marker(&mut connection.clone()).await?, Instant::now());
         Ok(Self {
             connection,
@@ -237,6 +236,15 @@ impl Session {
                 leave(&self.broken, cause(&error));
                 Err(Error::of(error))
             }
+        }
+    }
+
+    /// Becomes somebody else to the server, who goes on with what is under way and what is subscribed. One whom the server does
+    /// not know is refused, and all stays as it was.
+    pub(crate) async fn authenticate(&self, credentials: &Credentials) -> Result<(), RedisError> {
+        match credentials.command() {
+            Some(command) => self.send(&command).await.map(drop),
+            None => Ok(()),
         }
     }
 

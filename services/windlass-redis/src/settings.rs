@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
-use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo as _, ProtocolVersion, TlsCertificates};
+use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo as _};
 use serde::Deserialize;
 
+use crate::access::{Access, Files};
 use crate::view::Address;
 
 /// The `redis` section of a configuration file.
@@ -16,10 +17,13 @@ pub struct Settings {
     /// The ACL user; Redis's `default` when absent.
     #[serde(default)]
     pub username: Option<String>,
-    /// The file that holds the password; a line feed at its end does not count.
+    /// The file that holds the ACL user, instead of `username`, so that it can change with the password.
+    #[serde(default)]
+    pub username_file: Option<PathBuf>,
+    /// The file that holds the password; a line feed at its end does not count. Read again while it is in use.
     #[serde(default)]
     pub password_file: Option<PathBuf>,
-    /// The certificates, PEM, that the server's must come from; the system's when absent.
+    /// The certificates, PEM, that the server's must come from; the system's when absent. Read again at each connection.
     #[serde(default)]
     pub ca_file: Option<PathBuf>,
     /// What an acknowledged write survives.
@@ -69,6 +73,9 @@ pub enum ConfigureError {
         #[source]
         source: std::io::Error,
     },
+    /// A user has one name.
+    #[error("store.redis.username and usernameFile exclude each other")]
+    NameUser,
     /// No replica could ever be too few.
     #[error("store.redis.replicas must be from 1 to 16")]
     CountReplicas,
@@ -93,6 +100,7 @@ impl Settings {
         Self {
             url: url.into(),
             username: None,
+            username_file: None,
             password_file: None,
             ca_file: None,
             durability: Durability::default(),
@@ -102,10 +110,22 @@ impl Settings {
         }
     }
 
-    /// Checks the settings and reads the files that they name.
+    /// Checks the settings and the files that they name.
     pub(crate) fn open(&self) -> Result<Access, ConfigureError> {
-        let client = self.client()?;
-        let info = client.get_connection_info();
+        if !(1..=REPLICAS_MAX).contains(&self.replicas) {
+            return Err(ConfigureError::CountReplicas);
+        }
+        if self.username.is_some() && self.username_file.is_some() {
+            return Err(ConfigureError::NameUser);
+        }
+        let is_redis = self.url.starts_with("redis://") || self.url.starts_with("rediss://");
+        let info: ConnectionInfo = match self.url.as_str().into_connection_info() {
+            Ok(info) if is_redis => info,
+            Ok(_) | Err(_) => return Err(ConfigureError::ParseUrl),
+        };
+        if info.redis_settings().password().is_some() {
+            return Err(ConfigureError::HidePassword);
+        }
         if self.cluster && info.redis_settings().db() != 0 {
             return Err(ConfigureError::ChooseDatabase);
         }
@@ -121,80 +141,14 @@ impl Settings {
             let address = Address::read(node, &seeds[0]).filter(|_| self.cluster && !node.starts_with(':'));
             seeds.push(address.ok_or(ConfigureError::ParseNode)?);
         }
-        Ok(Access { client, seeds })
-    }
-
-    fn client(&self) -> Result<redis::Client, ConfigureError> {
-        if !(1..=REPLICAS_MAX).contains(&self.replicas) {
-            return Err(ConfigureError::CountReplicas);
-        }
-        let is_redis = self.url.starts_with("redis://") || self.url.starts_with("rediss://");
-        let info: ConnectionInfo = match self.url.as_str().into_connection_info() {
-            Ok(info) if is_redis => info,
-            Ok(_) | Err(_) => return Err(ConfigureError::ParseUrl),
+        let files = Files {
+            username: self.username_file.clone(),
+            password: self.password_file.clone(),
+            authority: self.ca_file.clone(),
         };
-        let mut redis = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
-        if redis.password().is_some() {
-            return Err(ConfigureError::HidePassword);
-        }
-        if let Some(username) = &self.username {
-            redis = redis.set_username(username);
-        }
-        if let Some(path) = &self.password_file {
-            let password = std::fs::read_to_string(path).map_err(|source| ConfigureError::ReadFile {
-                field: "passwordFile",
-                source,
-            })?;
-            redis = redis.set_password(password.trim_end_matches(['\r', '\n']));
-        }
-        let info = info.set_redis_settings(redis);
-        match &self.ca_file {
-            None => redis::Client::open(info).map_err(|_| ConfigureError::ParseUrl),
-            Some(path) => {
-                let root_cert = std::fs::read(path).map_err(|source| ConfigureError::ReadFile {
-                    field: "caFile",
-                    source,
-                })?;
-                let certificates = TlsCertificates {
-                    client_tls: None,
-                    root_cert: Some(root_cert),
-                };
-                redis::Client::build_with_tls(info, certificates).map_err(|_| ConfigureError::ReadCertificates)
-            }
-        }
-    }
-}
-
-/// How servers are reached: all in the same way.
-#[derive(Debug, Clone)]
-pub(crate) struct Access {
-    client: redis::Client,
-    /// The servers that the settings name, at least one.
-    pub(crate) seeds: Vec<Address>,
-}
-
-impl Access {
-    /// Whether connections are encrypted.
-    pub(crate) fn is_tls(&self) -> bool {
-        matches!(self.client.get_connection_info().addr(), ConnectionAddr::TcpTls { .. })
-    }
-
-    /// The way to a server.
-    pub(crate) fn to(&self, address: &Address) -> Result<redis::Client, redis::RedisError> {
-        let info = self.client.get_connection_info().clone();
-        let (host, port) = (address.host.clone(), address.port);
-        let there = match info.addr() {
-            ConnectionAddr::TcpTls {
-                insecure, tls_params, ..
-            } => ConnectionAddr::TcpTls {
-                host,
-                port,
-                insecure: *insecure,
-                tls_params: tls_params.clone(),
-            },
-            _ => ConnectionAddr::Tcp(host, port),
-        };
-        redis::Client::open(info.set_addr(there))
+        let access = Access::new(info, self.username.clone(), files, seeds);
+        access.check()?;
+        Ok(access)
     }
 }
 
@@ -218,6 +172,12 @@ mod tests {
             ..Settings::of("redis://localhost")
         };
         assert!(refusal(&absent).contains("passwordFile"));
+        let twice = Settings {
+            username: Some("windlass".to_owned()),
+            username_file: Some("/nonexistent/username".into()),
+            ..Settings::of("redis://localhost")
+        };
+        assert!(refusal(&twice).contains("usernameFile"));
         let none = Settings {
             replicas: 0,
             ..Settings::of("redis://localhost")
@@ -247,8 +207,8 @@ mod tests {
         );
     }
 
-    #[test]
-    fn a_password_comes_from_its_file_without_the_line_feed() {
+    #[tokio::test]
+    async fn a_password_comes_from_its_file_without_the_line_feed_each_time() {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), "geheim\n").unwrap();
         let settings = Settings {
@@ -257,10 +217,15 @@ mod tests {
             ..Settings::of("redis://localhost:6379/3")
         };
         let access = settings.open().unwrap();
-        let info = access.client.get_connection_info().redis_settings();
+        let client = access.to(&access.seeds[0]).client().await.unwrap();
+        let info = client.get_connection_info().redis_settings();
         assert_eq!(
             (info.username(), info.password(), info.db()),
             (Some("windlass"), Some("geheim"), 3)
         );
+        std::fs::write(file.path(), "noch geheimer\n").unwrap();
+        let client = access.to(&access.seeds[0]).client().await.unwrap();
+        let password = client.get_connection_info().redis_settings().password();
+        assert_eq!(password, Some("noch geheimer"));
     }
 }

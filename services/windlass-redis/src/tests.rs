@@ -1,6 +1,7 @@
 //! Against a real server, and what a network may do between.
 
 mod cluster;
+mod credentials;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};

@@ -13,6 +13,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 
+use crate::access::Access;
 use crate::error::Error;
 use crate::keeper::REACH_WITHIN;
 use crate::map::Map;
@@ -20,7 +21,7 @@ use crate::metrics::Metrics;
 use crate::node::{Node, Plan};
 use crate::script::Call;
 use crate::session::{Prepare, Session};
-use crate::settings::{Access, Durability, Settings};
+use crate::settings::{Durability, Settings};
 use crate::slot::{Slot, Slots};
 use crate::view::{Address, View};
 
@@ -61,12 +62,8 @@ impl Topology {
         };
         let mut map = Map::empty();
         if !plan.in_cluster {
-            let only = plan
-                .access
-                .seeds
-                .first()
-                .and_then(|address| plan.node(address, Slots::all()).ok());
-            let only = only.map(|node| (Arc::new(node), Slots::all()));
+            let only = plan.access.seeds.first();
+            let only = only.map(|address| (Arc::new(plan.node(address, Slots::all())), Slots::all()));
             map = map.next(0, Instant::now(), only.into_iter().collect());
         }
         let topology = Arc::new(Self {
@@ -178,16 +175,10 @@ impl Topology {
                     node.assign(&slots, &former, self.plan.prepare.as_deref()).await;
                     Arc::clone(node)
                 }
-                None => match self.plan.node(&address, slots.clone()) {
-                    Ok(node) => {
-                        tracing::info!(%address, slots = slots.len(), "a primary of redis that was not known");
-                        Arc::new(node)
-                    }
-                    Err(error) => {
-                        tracing::warn!(%error, %address, "a server of the cluster has an address of no use");
-                        continue;
-                    }
-                },
+                None => {
+                    tracing::info!(%address, slots = slots.len(), "a primary of redis that was not known");
+                    Arc::new(self.plan.node(&address, slots.clone()))
+                }
             };
             primaries.push((node, slots));
         }
@@ -247,7 +238,7 @@ async fn ask_patiently(access: &Access, session: Option<Session>, address: &Addr
             (next()?, next()?)
         }
         None => {
-            let client = access.to(address).map_err(Error::Connect)?;
+            let client = access.to(address).client().await.map_err(Error::Connect)?;
             let connection = client
                 .get_multiplexed_async_connection()
                 .await
