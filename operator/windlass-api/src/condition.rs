@@ -5,7 +5,7 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
-/// What a condition speaks of. Every resource has all of them.
+/// What a condition speaks of. Every resource has the first four.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Type {
     /// It does what its resource says.
@@ -16,12 +16,13 @@ pub enum Type {
     Degraded,
     /// It is suspended: nothing is written.
     Paused,
+    /// Of a Redis: a primary takes writes.
+    PrimaryAvailable,
+    /// Of a Redis: every replica has all that its primary had, and gets writes as they come.
+    ReplicationHealthy,
 }
 
 impl Type {
-    /// In the order in which people read them.
-    pub const ALL: [Self; 4] = [Self::Ready, Self::Progressing, Self::Degraded, Self::Paused];
-
     /// As it is written in `status.conditions[].type`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -30,6 +31,8 @@ impl Type {
             Self::Progressing => "Progressing",
             Self::Degraded => "Degraded",
             Self::Paused => "Paused",
+            Self::PrimaryAvailable => "PrimaryAvailable",
+            Self::ReplicationHealthy => "ReplicationHealthy",
         }
     }
 }

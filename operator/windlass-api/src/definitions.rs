@@ -2,7 +2,7 @@
 
 use kube::CustomResourceExt as _;
 
-use crate::Platform;
+use crate::{Platform, Redis};
 
 /// Removing the chart must not remove the definitions: with them would go every resource of these kinds, and all that
 /// these own.
@@ -11,7 +11,7 @@ const KEEP: (&str, &str) = ("helm.sh/resource-policy", "keep");
 /// File name and content of each definition.
 #[must_use]
 pub fn all() -> Vec<(String, String)> {
-    [Platform::crd()]
+    [Platform::crd(), Redis::crd()]
         .into_iter()
         .map(|mut definition| {
             let (key, value) = KEEP;

@@ -7,9 +7,11 @@
 pub mod condition;
 pub mod definitions;
 pub mod platform;
+pub mod redis;
 mod reference;
 
 pub use platform::{Platform, PlatformSpec, PlatformStatus};
+pub use redis::{Redis, RedisSpec, RedisStatus};
 pub use reference::SecretKey;
 
 /// The API group of all kinds.

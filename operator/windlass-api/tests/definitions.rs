@@ -38,7 +38,7 @@ fn every_rule_has_a_sample_that_breaks_it() {
         .collect();
     for (name, text) in windlass_api::definitions::all() {
         let messages: Vec<_> = messages(&text);
-        assert!(messages.len() > 10, "{name}: the rules were not found");
+        assert!(messages.len() > 8, "{name}: the rules were not found");
         for message in messages {
             assert!(
                 refused.iter().any(|text| message.starts_with(text)),
