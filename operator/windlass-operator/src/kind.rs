@@ -23,21 +23,23 @@ pub enum Kind {
     HttpRoute,
     /// The way in without it.
     Ingress,
+    /// Passwords and tokens. Only ever made, never read back into anything that is written.
+    Secret,
+    /// What pods may ask of the API server.
+    Role,
+    /// Who has that role.
+    RoleBinding,
+    /// Who is the primary of a Redis, and until when.
+    Lease,
+    /// Pods that have names and volumes of their own.
+    StatefulSet,
+    /// One pod.
+    Pod,
+    /// A Redis, run by this operator.
+    Redis,
 }
 
 impl Kind {
-    /// In the order in which they are applied: what pods refer to is there before them, and routes last.
-    pub const ALL: [Self; 8] = [
-        Self::ServiceAccount,
-        Self::ConfigMap,
-        Self::NetworkPolicy,
-        Self::Service,
-        Self::Deployment,
-        Self::PodDisruptionBudget,
-        Self::HttpRoute,
-        Self::Ingress,
-    ];
-
     /// Group, version, kind and plural; the group of the core is empty.
     const fn names(self) -> (&'static str, &'static str, &'static str, &'static str) {
         match self {
@@ -49,6 +51,13 @@ impl Kind {
             Self::PodDisruptionBudget => ("policy", "v1", "PodDisruptionBudget", "poddisruptionbudgets"),
             Self::HttpRoute => ("gateway.networking.k8s.io", "v1", "HTTPRoute", "httproutes"),
             Self::Ingress => ("networking.k8s.io", "v1", "Ingress", "ingresses"),
+            Self::Secret => ("", "v1", "Secret", "secrets"),
+            Self::Role => ("rbac.authorization.k8s.io", "v1", "Role", "roles"),
+            Self::RoleBinding => ("rbac.authorization.k8s.io", "v1", "RoleBinding", "rolebindings"),
+            Self::Lease => ("coordination.k8s.io", "v1", "Lease", "leases"),
+            Self::StatefulSet => ("apps", "v1", "StatefulSet", "statefulsets"),
+            Self::Pod => ("", "v1", "Pod", "pods"),
+            Self::Redis => (windlass_api::GROUP, "v1alpha1", "Redis", "redises"),
         }
     }
 
@@ -75,13 +84,24 @@ impl Kind {
         }
     }
 
-    /// Whether a pass may remove one that is not wanted any more. What serves, and what it is told, is never removed while
-    /// its platform stands.
+    /// Whether a pass may remove one that is not wanted any more. What serves, what it is told, and what has data is never
+    /// removed while its resource stands. (A pod of a StatefulSet is removed to be made again: no pass over what is wanted does
+    /// that.)
     #[must_use]
     pub const fn is_removable(self) -> bool {
         match self {
             Self::ServiceAccount | Self::NetworkPolicy | Self::HttpRoute | Self::Ingress => true,
-            Self::ConfigMap | Self::Service | Self::Deployment | Self::PodDisruptionBudget => false,
+            Self::ConfigMap
+            | Self::Service
+            | Self::Deployment
+            | Self::PodDisruptionBudget
+            | Self::Secret
+            | Self::Role
+            | Self::RoleBinding
+            | Self::Lease
+            | Self::StatefulSet
+            | Self::Pod
+            | Self::Redis => false,
         }
     }
 

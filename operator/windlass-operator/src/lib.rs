@@ -5,6 +5,7 @@
 //! decision is older than the operator's own last write. Planners do no I/O and know no time.
 
 pub mod admin;
+pub mod controller;
 pub mod digest;
 pub mod drift;
 pub mod effects;
@@ -12,6 +13,7 @@ pub mod election;
 pub mod flags;
 pub mod kind;
 pub mod metrics;
+pub mod objects;
 pub mod operator;
 pub mod platform;
 pub mod queue;

@@ -6,11 +6,12 @@ use anyhow::Context as _;
 use clap::Parser as _;
 use prometheus_client::registry::Registry;
 use tokio_util::sync::CancellationToken;
+use windlass_operator::controller::Tools;
 use windlass_operator::election::lease::Candidate;
 use windlass_operator::flags::Arguments;
 use windlass_operator::metrics::Metrics;
 use windlass_operator::operator::Operator;
-use windlass_operator::{admin, watch};
+use windlass_operator::{admin, platform, watch};
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -51,14 +52,16 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let (namespace, concurrency) = (arguments.namespace, arguments.concurrency);
     let stop = CancellationToken::new();
     let operator = Operator {
-        client,
+        tools: Tools {
+            client,
+            leadership,
+            metrics,
+        },
         namespace,
-        leadership,
-        metrics,
         ages,
         concurrency,
     };
-    let mut work = tokio::spawn(operator.run(stop.clone()));
+    let mut work = tokio::spawn(operator.run(platform::Controller, stop.clone()));
     tokio::select! {
         // Whoever has lost the lease ends at once, with all that it has under way.
         lost = candidate.run() => return Err(lost.map_or_else(anyhow::Error::from, |never| match never {})),

@@ -1,4 +1,4 @@
-//! What the operator counts. Labels are bounded: verbs and outcomes, never names.
+//! What the operator counts. Labels are bounded: kinds, verbs and outcomes, never names.
 
 use std::sync::Arc;
 
@@ -21,13 +21,19 @@ struct Inner {
     seconds: Histogram,
     writes: Family<WriteLabels, Counter>,
     leading: Gauge,
-    waiting: Gauge<f64, AtomicU64>,
+    waiting: Family<KindLabels, Gauge<f64, AtomicU64>>,
     watch: Gauge<f64, AtomicU64>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct PassLabels {
+    kind: String,
     outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct KindLabels {
+    kind: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -45,12 +51,12 @@ impl Metrics {
             seconds: Histogram::new(exponential_buckets(0.005, 2.0, 13)),
             writes: Family::default(),
             leading: Gauge::default(),
-            waiting: Gauge::default(),
+            waiting: Family::default(),
             watch: Gauge::default(),
         };
         registry.register(
             "operator_passes",
-            "Passes over a resource, by outcome",
+            "Passes over a resource, by its kind and outcome",
             inner.passes.clone(),
         );
         registry.register("operator_pass_seconds", "How long a pass took", inner.seconds.clone());
@@ -62,7 +68,7 @@ impl Metrics {
         registry.register("operator_leading", "1 in the process that leads", inner.leading.clone());
         registry.register(
             "operator_queue_age_seconds",
-            "How long the resource that has waited longest is overdue",
+            "How long the resource that has waited longest is overdue, by kind",
             inner.waiting.clone(),
         );
         registry.register(
@@ -73,9 +79,10 @@ impl Metrics {
         Self(Arc::new(inner))
     }
 
-    /// A pass ended.
-    pub fn passed(&self, outcome: &'static str, took: Duration) {
-        self.0.passes.get_or_create(&PassLabels { outcome }).inc();
+    /// A pass over a resource of this kind ended.
+    pub fn passed(&self, kind: &str, outcome: &'static str, took: Duration) {
+        let kind = kind.to_owned();
+        self.0.passes.get_or_create(&PassLabels { kind, outcome }).inc();
         self.0.seconds.observe(took.as_secs_f64());
     }
 
@@ -90,9 +97,13 @@ impl Metrics {
         self.0.leading.set(1);
     }
 
-    /// How long work has waited, and how old the oldest watch is.
-    pub fn ages(&self, waiting: Duration, watch: Duration) {
-        self.0.waiting.set(waiting.as_secs_f64());
+    /// How long work on this kind has waited, and how old the oldest watch is.
+    pub fn ages(&self, kind: &str, waiting: Duration, watch: Duration) {
+        let kind = kind.to_owned();
+        self.0
+            .waiting
+            .get_or_create(&KindLabels { kind })
+            .set(waiting.as_secs_f64());
         self.0.watch.set(watch.as_secs_f64());
     }
 }

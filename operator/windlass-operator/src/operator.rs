@@ -1,4 +1,5 @@
-//! The driver: stands for election, and once it leads, watches and passes over what is due.
+//! The driver: stands for election, and once it leads, watches and passes over what is due. Each kind of resource has a
+//! queue and passes of its own, so that none waits for another's.
 
 use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
@@ -6,25 +7,15 @@ use std::hash::{BuildHasher as _, Hasher as _};
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use kube::runtime::events::{Recorder, Reporter};
-use kube::{Client, Resource as _};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use windlass_api::Platform;
 
-use crate::effects::cluster::{Cluster, MANAGER};
-use crate::election::lease::Leadership;
-use crate::kind::Kind;
-use crate::metrics::Metrics;
-use crate::platform::{self, observe};
+use crate::controller::{Controller, Passed, Tools};
 use crate::queue::{Outcome, Queue};
 use crate::watch::{self, Ages, News, Reference, Subject};
 
-/// Between two passes over a Platform to which nothing happens: how late a Secret that changed is noticed, for Secrets are
-/// not watched.
-const AGAIN: Duration = Duration::from_secs(60);
 /// News that are not taken yet; beyond it the watches wait.
 const NEWS_MAX: usize = 1_024;
 /// The longest pass: requests have time limits of their own, this bounds their sum.
@@ -32,32 +23,30 @@ const PASS_MAX: Duration = Duration::from_secs(120);
 /// How often ages are measured when nothing else happens.
 const LOOK: Duration = Duration::from_secs(5);
 
-/// What the driver works with.
+/// What the driver works with. Clones are the same.
+#[derive(Clone)]
 pub struct Operator {
-    /// How the API server is reached.
-    pub client: Client,
+    /// What controllers work with.
+    pub tools: Tools,
     /// One namespace, or all.
     pub namespace: Option<String>,
-    /// Whether it may write.
-    pub leadership: Leadership,
-    /// What it counts.
-    pub metrics: Metrics,
     /// When its watches were heard of.
     pub ages: Ages,
-    /// Passes at once.
+    /// Passes at once, of each kind of resource.
     pub concurrency: NonZeroUsize,
 }
 
 impl Operator {
     /// Leads once it may, until `stop`; then ends what is under way.
-    pub async fn run(mut self, stop: CancellationToken) {
+    pub async fn run<C: Controller>(mut self, controller: C, stop: CancellationToken) {
         tokio::select! {
-            _ = self.leadership.begun() => {}
+            _ = self.tools.leadership.begun() => {}
             () = stop.cancelled() => return,
         }
-        self.metrics.leads();
+        self.tools.metrics.leads();
+        let resource = controller.resource();
         let (sender, mut news) = mpsc::channel(NEWS_MAX);
-        let mut watches = self.watch(&sender);
+        let mut watches = self.watch(&controller, &sender);
         drop(sender);
         let mut queue = Queue::<Reference>::default();
         let mut passes = JoinSet::new();
@@ -65,10 +54,12 @@ impl Operator {
         let mut subjects = HashMap::new();
         loop {
             let now = Instant::now().into_std();
-            self.metrics.ages(queue.age(now), self.ages.oldest());
+            self.tools
+                .metrics
+                .ages(&resource.kind, queue.age(now), self.ages.oldest());
             while passes.len() < self.concurrency.get() {
                 let Some(reference) = queue.take(now) else { break };
-                let task = passes.spawn(self.pass(reference.clone())).id();
+                let task = passes.spawn(self.pass(controller.clone(), reference.clone())).id();
                 subjects.insert(task, reference);
             }
             let next = queue.next_due().filter(|_| passes.len() < self.concurrency.get());
@@ -95,13 +86,12 @@ impl Operator {
         while passes.join_next().await.is_some() {}
     }
 
-    fn watch(&self, news: &mpsc::Sender<News>) -> JoinSet<()> {
-        let owned = Kind::ALL.into_iter().map(|kind| Subject::Owned(kind.resource()));
-        let subjects =
-            std::iter::once(Subject::Platforms(kube::core::ApiResource::erase::<Platform>(&()))).chain(owned);
+    fn watch<C: Controller>(&self, controller: &C, news: &mpsc::Sender<News>) -> JoinSet<()> {
+        let owned = C::WATCHED.iter().map(|kind| Subject::Owned(kind.resource(), C::LABEL));
+        let subjects = std::iter::once(Subject::Resources(controller.resource())).chain(owned);
         let mut watches = JoinSet::new();
         for subject in subjects {
-            let (client, namespace) = (self.client.clone(), self.namespace.clone());
+            let (client, namespace) = (self.tools.client.clone(), self.namespace.clone());
             let (ages, news) = (self.ages.clone(), news.clone());
             watches.spawn(async move { watch::run(client, namespace.as_deref(), subject, ages, news).await });
         }
@@ -109,64 +99,33 @@ impl Operator {
     }
 
     /// One pass, as a task of its own.
-    fn pass(&self, of: Reference) -> impl Future<Output = Outcome> + Send + 'static {
-        let (client, leadership, metrics) = (self.client.clone(), self.leadership.clone(), self.metrics.clone());
+    fn pass<C: Controller>(&self, controller: C, of: Reference) -> impl Future<Output = Outcome> + Send + 'static {
+        let tools = self.tools.clone();
         async move {
             let began = Instant::now();
-            let passed = tokio::time::timeout(PASS_MAX, reconcile(client, leadership, metrics.clone(), &of)).await;
+            let kind = controller.resource().kind;
+            let passed = tokio::time::timeout(PASS_MAX, controller.pass(&tools, &of)).await;
+            let (namespace, name) = (&of.namespace, &of.name);
             let (outcome, said) = match passed {
-                Ok(Ok(Some(0))) => (Outcome::Done(AGAIN), "converged"),
-                Ok(Ok(Some(writes))) => {
-                    tracing::info!(namespace = of.namespace, platform = of.name, writes, "applied");
-                    (Outcome::Done(AGAIN), "applied")
+                Ok(Ok(Passed::Done { writes: 0, again })) => (Outcome::Done(again), "converged"),
+                Ok(Ok(Passed::Done { writes, again })) => {
+                    tracing::info!(kind, namespace, name, writes, "applied");
+                    (Outcome::Done(again), "applied")
                 }
-                Ok(Ok(None)) => (Outcome::Gone, "gone"),
+                Ok(Ok(Passed::Gone)) => (Outcome::Gone, "gone"),
                 Ok(Err(error)) => {
-                    tracing::warn!(
-                        namespace = of.namespace,
-                        platform = of.name,
-                        error = chain(&error),
-                        "pass failed"
-                    );
+                    tracing::warn!(kind, namespace, name, error = chain(&error), "pass failed");
                     (Outcome::Failed, "failed")
                 }
                 Err(_) => {
-                    tracing::warn!(namespace = of.namespace, platform = of.name, "pass took too long");
+                    tracing::warn!(kind, namespace, name, "pass took too long");
                     (Outcome::Failed, "timeout")
                 }
             };
-            metrics.passed(said, began.elapsed());
+            tools.metrics.passed(&kind, said, began.elapsed());
             outcome
         }
     }
-}
-
-/// Observes one Platform and passes over it; how much was written, or `None` if it is gone.
-async fn reconcile(
-    client: Client,
-    leadership: Leadership,
-    metrics: Metrics,
-    of: &Reference,
-) -> Result<Option<usize>, platform::Error> {
-    let Some(observed) = observe::observe(&client, of).await? else {
-        return Ok(None);
-    };
-    let effects = Cluster {
-        recorder: Recorder::new(
-            client.clone(),
-            Reporter {
-                controller: MANAGER.to_owned(),
-                instance: None,
-            },
-        ),
-        client,
-        leadership,
-        metrics,
-        namespace: of.namespace.clone(),
-        name: of.name.clone(),
-        regarding: observed.platform.object_ref(&()),
-    };
-    Ok(Some(platform::pass(&observed, &effects).await?.writes))
 }
 
 /// A number from 0 to 1, for spreading only: each hasher of the standard library has keys of its own.

@@ -10,18 +10,43 @@ mod settings;
 pub mod status;
 pub mod validate;
 
+use std::time::Duration;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
+use kube::Resource as _;
+use kube::core::ApiResource;
+use windlass_api::Platform;
 
+use crate::controller::{self, Passed, Tools};
 use crate::effects::{self, Effects};
+use crate::kind::Kind;
+use crate::watch::Reference;
 use observe::Observed;
+
+/// On each object: the Platform that it belongs to.
+pub const PLATFORM: &str = "windlass.dev/platform";
+/// What a Platform makes, in the order in which it is applied: what pods refer to is there before them, and routes last.
+pub const KINDS: [Kind; 8] = [
+    Kind::ServiceAccount,
+    Kind::ConfigMap,
+    Kind::NetworkPolicy,
+    Kind::Service,
+    Kind::Deployment,
+    Kind::PodDisruptionBudget,
+    Kind::HttpRoute,
+    Kind::Ingress,
+];
+/// Between two passes over a Platform to which nothing happens: how late a Secret that changed is noticed, for Secrets are
+/// not watched.
+const AGAIN: Duration = Duration::from_secs(60);
 
 /// Why a pass did not come to its end.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// What is there could not be read.
     #[error(transparent)]
-    Observe(#[from] observe::Error),
+    Observe(#[from] crate::objects::Error),
     /// What would be done must not be.
     #[error(transparent)]
     Check(#[from] check::Violation),
@@ -77,4 +102,27 @@ pub async fn pass(observed: &Observed, effects: &impl Effects) -> Result<Applied
         effects.carry_out(action).await?;
     }
     Ok(Applied { writes })
+}
+
+/// Looks after Platforms.
+#[derive(Debug, Clone, Copy)]
+pub struct Controller;
+
+impl controller::Controller for Controller {
+    const LABEL: &'static str = PLATFORM;
+    const WATCHED: &'static [Kind] = &KINDS;
+    type Error = Error;
+
+    fn resource(&self) -> ApiResource {
+        ApiResource::erase::<Platform>(&())
+    }
+
+    async fn pass(&self, tools: &Tools, of: &Reference) -> Result<Passed, Error> {
+        let Some(observed) = observe::observe(&tools.client, of).await? else {
+            return Ok(Passed::Gone);
+        };
+        let effects = tools.effects(self.resource(), of, observed.platform.object_ref(&()));
+        let Applied { writes } = pass(&observed, &effects).await?;
+        Ok(Passed::Done { writes, again: AGAIN })
+    }
 }

@@ -1,4 +1,4 @@
-//! Watches that say which Platform to look at, and nothing else: what changed is read by the pass.
+//! Watches that say which resource to look at, and nothing else: what changed is read by the pass.
 //!
 //! A watch is told something at least every few minutes (events, bookmarks, its own end), so one that is silent for longer
 //! is broken, however healthy its connection looks. Its age is measured from the last that was heard.
@@ -13,8 +13,6 @@ use kube::{Api, Client, ResourceExt as _};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-/// On each object: the Platform that it belongs to.
-pub const PLATFORM: &str = "windlass.dev/platform";
 /// The API server ends a watch after this long, seconds; client-go's bound is five minutes.
 const TIMEOUT: u32 = 290;
 /// Silence that proves a watch broken: two of its lives.
@@ -24,7 +22,7 @@ const PAGE: u32 = 500;
 /// Between two tries, at first and at most.
 const WAITS: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
 
-/// A Platform, by namespace and name.
+/// A resource of one kind, by namespace and name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Reference {
     /// Its namespace.
@@ -33,7 +31,7 @@ pub struct Reference {
     pub name: String,
 }
 
-/// Something happened to a Platform or to what it owns.
+/// Something happened to a resource or to what it owns.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct News {
     /// Which.
@@ -68,17 +66,17 @@ impl Ages {
 /// What is watched.
 #[derive(Debug, Clone)]
 pub enum Subject {
-    /// Platforms themselves.
-    Platforms(ApiResource),
-    /// Objects that carry [`PLATFORM`].
-    Owned(ApiResource),
+    /// The resources themselves.
+    Resources(ApiResource),
+    /// Objects that carry the name of theirs in this label.
+    Owned(ApiResource, &'static str),
 }
 
 /// Watches one kind in one namespace, or in all, until the receiver is gone.
 pub async fn run(client: Client, namespace: Option<&str>, subject: Subject, ages: Ages, news: mpsc::Sender<News>) {
-    let (resource, selector) = match &subject {
-        Subject::Platforms(resource) => (resource, None),
-        Subject::Owned(resource) => (resource, Some(PLATFORM)),
+    let (resource, label) = match &subject {
+        Subject::Resources(resource) => (resource, None),
+        Subject::Owned(resource, label) => (resource, Some(*label)),
     };
     let api: Api<DynamicObject> = match namespace {
         Some(namespace) => Api::namespaced_with(client, namespace, resource),
@@ -86,8 +84,7 @@ pub async fn run(client: Client, namespace: Option<&str>, subject: Subject, ages
     };
     let watch = Watch {
         api,
-        selector,
-        own: matches!(subject, Subject::Platforms(_)),
+        label,
         number: ages.begin(),
         ages,
         news,
@@ -119,8 +116,8 @@ pub async fn run(client: Client, namespace: Option<&str>, subject: Subject, ages
 
 struct Watch {
     api: Api<DynamicObject>,
-    selector: Option<&'static str>,
-    own: bool,
+    /// The label with the name of the resource; none where the objects are the resources.
+    label: Option<&'static str>,
     number: usize,
     ages: Ages,
     news: mpsc::Sender<News>,
@@ -132,7 +129,7 @@ impl Watch {
         let mut version = self.list().await?;
         loop {
             let parameters = WatchParams {
-                label_selector: self.selector.map(str::to_owned),
+                label_selector: self.label.map(str::to_owned),
                 timeout: Some(TIMEOUT),
                 bookmarks: true,
                 ..WatchParams::default()
@@ -160,7 +157,7 @@ impl Watch {
 
     async fn list(&self) -> Result<String, kube::Error> {
         let mut parameters = ListParams::default().limit(PAGE);
-        parameters.label_selector = self.selector.map(str::to_owned);
+        parameters.label_selector = self.label.map(str::to_owned);
         loop {
             let page = self.api.list_metadata(&parameters).await?;
             self.ages.heard(self.number);
@@ -175,10 +172,9 @@ impl Watch {
     }
 
     async fn tell(&self, object: &PartialObjectMeta<DynamicObject>) {
-        let name = if self.own {
-            object.metadata.name.as_ref()
-        } else {
-            object.labels().get(PLATFORM)
+        let name = match self.label {
+            None => object.metadata.name.as_ref(),
+            Some(label) => object.labels().get(label),
         };
         if let (Some(namespace), Some(name)) = (object.namespace(), name) {
             let of = Reference {
@@ -186,7 +182,13 @@ impl Watch {
                 name: name.clone(),
             };
             // Full: whoever works is behind, and the API server keeps what is not read yet.
-            let _ = self.news.send(News { of, own: self.own }).await;
+            let _ = self
+                .news
+                .send(News {
+                    of,
+                    own: self.label.is_none(),
+                })
+                .await;
         }
     }
 }

@@ -6,22 +6,23 @@
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::api::{DeleteParams, Patch, PatchParams, Preconditions, PropagationPolicy};
-use kube::core::DynamicObject;
+use kube::core::{ApiResource, DynamicObject};
 use kube::runtime::events::{Event, EventType, Recorder};
 use kube::{Api, Client};
 use serde_json::json;
-use windlass_api::Platform;
 
 use super::{Action, Effects, Error, Mood};
 use crate::election::lease::Leadership;
 use crate::metrics::Metrics;
+use crate::objects;
+use crate::watch::Reference;
 
 /// Whose fields are the operator's.
 pub const MANAGER: &str = "windlass-operator";
 /// On each object: the term of the leader who wrote it last. It is no reason to write it again.
 const TERM: &str = "windlass.dev/term";
 
-/// Effects for one Platform.
+/// Effects for one resource.
 #[derive(Clone)]
 pub struct Cluster {
     /// How the API server is reached.
@@ -32,10 +33,10 @@ pub struct Cluster {
     pub recorder: Recorder,
     /// Counts writes.
     pub metrics: Metrics,
-    /// The namespace of the Platform and all its objects.
-    pub namespace: String,
-    /// The Platform's name.
-    pub name: String,
+    /// The kind of the resource.
+    pub resource: ApiResource,
+    /// Which it is; its objects are in the same namespace.
+    pub of: Reference,
     /// What events speak of.
     pub regarding: ObjectReference,
 }
@@ -49,8 +50,9 @@ impl Effects for Cluster {
         };
         let said = action.to_string();
         tracing::info!(
-            namespace = self.namespace,
-            platform = self.name,
+            kind = self.resource.kind,
+            namespace = self.of.namespace,
+            name = self.of.name,
             term = term.0,
             action = said,
             "carrying out"
@@ -70,8 +72,7 @@ impl Effects for Cluster {
                 }
                 let annotations = object.metadata.annotations.get_or_insert_default();
                 annotations.insert(TERM.to_owned(), term.0.to_string());
-                let api: Api<DynamicObject> =
-                    Api::namespaced_with(self.client.clone(), &self.namespace, &what.kind.resource());
+                let api = objects::api(&self.client, &self.of, what.kind);
                 let applied = api.patch(&what.name, &parameters, &Patch::Apply(&*object)).await;
                 ("apply", applied.map(drop))
             }
@@ -84,25 +85,21 @@ impl Effects for Cluster {
                     propagation_policy: Some(PropagationPolicy::Background),
                     ..DeleteParams::default()
                 };
-                let api: Api<DynamicObject> =
-                    Api::namespaced_with(self.client.clone(), &self.namespace, &what.kind.resource());
+                let api = objects::api(&self.client, &self.of, what.kind);
                 ("remove", api.delete(&what.name, &parameters).await.map(drop))
             }
             Action::Report(status) => {
                 let document = json!({
-                    "apiVersion": "windlass.dev/v1alpha1",
-                    "kind": "Platform",
-                    "metadata": { "name": self.name },
+                    "apiVersion": self.resource.api_version,
+                    "kind": self.resource.kind,
+                    "metadata": { "name": self.of.name },
                     "status": status,
                 });
-                let api: Api<Platform> = Api::namespaced(self.client.clone(), &self.namespace);
-                let parameters = PatchParams::apply(MANAGER).force();
-                (
-                    "report",
-                    api.patch_status(&self.name, &parameters, &Patch::Apply(document))
-                        .await
-                        .map(drop),
-                )
+                let api: Api<DynamicObject> =
+                    Api::namespaced_with(self.client.clone(), &self.of.namespace, &self.resource);
+                let (parameters, patch) = (PatchParams::apply(MANAGER).force(), Patch::Apply(document));
+                let patched = api.patch_status(&self.of.name, &parameters, &patch).await;
+                ("report", patched.map(drop))
             }
             Action::Tell { mood, reason, note } => {
                 let event = Event {

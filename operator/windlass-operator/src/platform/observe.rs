@@ -4,29 +4,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Secret};
-use kube::api::ListParams;
-use kube::core::{ApiResource, DynamicObject, TypeMeta};
-use kube::{Api, Client, ResourceExt as _};
+use kube::core::DynamicObject;
+use kube::{Api, Client};
 use windlass_api::{Platform, SecretKey};
 
-use super::{plan, settings};
+use super::{KINDS, PLATFORM, plan, settings};
 use crate::digest;
 use crate::kind::{Identity, Kind};
-use crate::watch::{PLATFORM, Reference};
-
-/// Objects of one kind that one Platform may have: far more than it ever makes.
-const OBJECTS_MAX: u32 = 100;
-
-/// Why it could not be read.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot read {what}")]
-pub struct Error {
-    /// What.
-    pub what: String,
-    /// Why.
-    #[source]
-    pub source: kube::Error,
-}
+use crate::objects::{self, Error, Owned};
+use crate::watch::Reference;
 
 /// A Secret's key that the spec refers to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,71 +48,30 @@ pub struct Observed {
 /// When the API server does not answer or refuses.
 pub async fn observe(client: &Client, reference: &Reference) -> Result<Option<Observed>, Error> {
     let api: Api<Platform> = Api::namespaced(client.clone(), &reference.namespace);
-    let failed = |what: &str| {
-        let what = what.to_owned();
-        move |source| Error { what, source }
-    };
-    let platform = api.get_opt(&reference.name).await.map_err(failed("the Platform"))?;
+    let platform = api.get_opt(&reference.name).await.map_err(Error::of("the Platform"))?;
     let Some(platform) = platform.filter(|platform| platform.metadata.deletion_timestamp.is_none()) else {
         return Ok(None);
     };
     let uid = platform.metadata.uid.clone().unwrap_or_default();
+    let wanted = plan::identities(&platform);
+    let Owned {
+        objects,
+        foreign,
+        unserved,
+    } = objects::read(client, reference, (PLATFORM, &uid), &KINDS, &wanted).await?;
     let mut observed = Observed {
-        owned: BTreeMap::new(),
-        foreign: BTreeSet::new(),
-        unserved: BTreeSet::new(),
+        platform,
+        owned: objects,
+        foreign,
+        unserved,
         secrets: BTreeMap::new(),
         claim: None,
-        platform,
     };
-    for kind in Kind::ALL {
-        let api = objects(client, reference, kind);
-        let parameters = ListParams::default()
-            .labels(&format!("{PLATFORM}={}", reference.name))
-            .limit(OBJECTS_MAX);
-        let listed = match api.list(&parameters).await {
-            Ok(listed) => listed.items,
-            // A group that is not there is answered 404 without a reason.
-            Err(kube::Error::Api(status)) if status.code == 404 && kind.is_optional() => {
-                observed.unserved.insert(kind);
-                continue;
-            }
-            Err(source) => return Err(failed(kind.as_str())(source)),
-        };
-        for mut object in listed {
-            // Entries of a list do not say what they are.
-            let ApiResource {
-                api_version,
-                kind: name,
-                ..
-            } = kind.resource();
-            object.types = Some(TypeMeta {
-                api_version,
-                kind: name,
-            });
-            let what = Identity {
-                kind,
-                name: object.name_any(),
-            };
-            if object.owner_references().iter().any(|owner| owner.uid == uid) {
-                observed.owned.insert(what, object);
-            }
-        }
-    }
-    for what in plan::identities(&observed.platform) {
-        if observed.owned.contains_key(&what) || observed.unserved.contains(&what.kind) {
-            continue;
-        }
-        let there = objects(client, reference, what.kind).get_metadata_opt(&what.name).await;
-        if there.map_err(failed(what.kind.as_str()))?.is_some() {
-            observed.foreign.insert(what);
-        }
-    }
     let secrets: Api<Secret> = Api::namespaced(client.clone(), &reference.namespace);
     let keys = settings::references(&observed.platform);
     let names: BTreeSet<_> = keys.iter().map(|key| key.name.clone()).collect();
     for name in names {
-        let secret = secrets.get_opt(&name).await.map_err(failed("a Secret"))?;
+        let secret = secrets.get_opt(&name).await.map_err(Error::of("a Secret"))?;
         for key in keys.iter().filter(|key| key.name == name) {
             observed.secrets.insert(key.clone(), find(secret.as_ref(), &key.key));
         }
@@ -136,7 +81,7 @@ pub async fn observe(client: &Client, reference: &Reference) -> Result<Option<Ob
         let claim = claims
             .get_metadata_opt(&volume.claim_name)
             .await
-            .map_err(failed("the claim"))?;
+            .map_err(Error::of("the claim"))?;
         observed.claim = Some(claim.is_some());
     }
     Ok(Some(observed))
@@ -150,8 +95,4 @@ fn find(secret: Option<&Secret>, key: &str) -> Found {
         Some(value) => Found::Value(digest::of_pieces([value.0.as_slice()])),
         None => Found::NoKey,
     }
-}
-
-fn objects(client: &Client, reference: &Reference, kind: Kind) -> Api<DynamicObject> {
-    Api::namespaced_with(client.clone(), &reference.namespace, &kind.resource())
 }

@@ -2,23 +2,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use kube::core::{DynamicObject, TypeMeta};
+use kube::core::DynamicObject;
 use kube::{Resource as _, ResourceExt as _};
-use serde_json::{Value, json};
+use serde_json::json;
 use windlass_api::Platform;
 
+use super::PLATFORM;
 use super::observe::Observed;
 use super::pods::{self, Role};
 use super::validate::{Problem, Validated};
 use super::{network, routes};
-use crate::digest;
-use crate::drift;
-use crate::effects::{Action, Cause, Seen};
+use crate::effects::Action;
 use crate::kind::{Identity, Kind};
-use crate::watch::PLATFORM;
-
-/// On each object: the digest of what is wanted of it, so that what is dropped from it is seen.
-pub(super) const DIGEST: &str = "windlass.dev/digest";
+use crate::objects::{self, Belonging};
 
 /// Why there is, or is not, something to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -112,13 +108,16 @@ pub fn plan(observed: &Observed, validated: Result<Validated, Vec<Problem>>) -> 
     let wanted = identities(&observed.platform);
     let mut actions: Vec<Action> = wanted
         .iter()
-        .filter_map(|what| apply(observed, what, render(&observed.platform, what, &validated)))
+        .filter_map(|what| {
+            let object = render(&observed.platform, what, &validated);
+            objects::difference(observed.owned.get(what), what, object)
+        })
         .collect();
     for (what, object) in &observed.owned {
         if !wanted.contains(what) && what.kind.is_removable() && object.metadata.deletion_timestamp.is_none() {
             actions.push(Action::Remove {
                 what: what.clone(),
-                seen: seen(object),
+                seen: objects::seen(object),
             });
         }
     }
@@ -130,40 +129,6 @@ pub fn plan(observed: &Observed, validated: Result<Validated, Vec<Problem>>) -> 
     Plan { reason, actions }
 }
 
-fn apply(observed: &Observed, what: &Identity, object: DynamicObject) -> Option<Action> {
-    let live = observed.owned.get(what);
-    let cause = match live {
-        None => Cause::Missing,
-        Some(live) => {
-            let wanted = object.annotations().get(DIGEST);
-            let applied = live.annotations().get(DIGEST);
-            let path = drift::find(&as_json(live), &as_json(&object))?;
-            if wanted == applied {
-                Cause::Drifted(path)
-            } else {
-                Cause::Wanted
-            }
-        }
-    };
-    Some(Action::Apply {
-        what: what.clone(),
-        object: Box::new(object),
-        seen: live.map(seen),
-        cause,
-    })
-}
-
-fn seen(object: &DynamicObject) -> Seen {
-    Seen {
-        uid: object.uid().unwrap_or_default(),
-        version: object.resource_version().unwrap_or_default(),
-    }
-}
-
-fn as_json(object: &DynamicObject) -> Value {
-    serde_json::to_value(object).expect("an object is plain data")
-}
-
 /// One object as it should be.
 fn render(platform: &Platform, what: &Identity, validated: &Validated) -> DynamicObject {
     let role = if what.name == name_of(platform, Role::Upload) {
@@ -172,7 +137,7 @@ fn render(platform: &Platform, what: &Identity, validated: &Validated) -> Dynami
         Role::Push
     };
     let spec = &platform.spec;
-    let mut body = match what.kind {
+    let body = match what.kind {
         Kind::ServiceAccount => json!({ "automountServiceAccountToken": false }),
         Kind::ConfigMap => json!({ "data": { "windlass.yaml": pods::settings(platform, role).text } }),
         Kind::NetworkPolicy => network::policy(platform, role),
@@ -195,6 +160,10 @@ fn render(platform: &Platform, what: &Identity, validated: &Validated) -> Dynami
             Some((given, ingress)) => routes::ingress(platform, given, ingress),
             None => json!({}),
         },
+        // Not a Platform's.
+        Kind::Secret | Kind::Role | Kind::RoleBinding | Kind::Lease | Kind::StatefulSet | Kind::Pod | Kind::Redis => {
+            json!({})
+        }
     };
     let mut labels = BTreeMap::from([
         (PLATFORM.to_owned(), platform.name_any()),
@@ -206,24 +175,10 @@ fn render(platform: &Platform, what: &Identity, validated: &Validated) -> Dynami
     if what.name != platform.name_any() {
         labels.extend(selector(platform, role));
     }
-    let resource = what.kind.resource();
-    let mut object = DynamicObject {
-        types: Some(TypeMeta {
-            api_version: resource.api_version,
-            kind: resource.kind,
-        }),
-        ..DynamicObject::new(&what.name, &what.kind.resource())
+    let belonging = Belonging {
+        namespace: platform.namespace(),
+        labels,
+        owner: platform.controller_owner_ref(&()),
     };
-    let given = body.as_object_mut().and_then(|fields| fields.remove("metadata"));
-    let mut annotations: BTreeMap<String, String> = given
-        .and_then(|metadata| serde_json::from_value(metadata["annotations"].clone()).ok())
-        .unwrap_or_default();
-    object.metadata.namespace = platform.namespace();
-    object.metadata.labels = Some(labels);
-    object.metadata.owner_references = platform.controller_owner_ref(&()).map(|owner| vec![owner]);
-    object.metadata.annotations = Some(annotations.clone());
-    object.data = body;
-    annotations.insert(DIGEST.to_owned(), digest::of_json(&as_json(&object)));
-    object.metadata.annotations = Some(annotations);
-    object
+    objects::dress(what, body, belonging)
 }
