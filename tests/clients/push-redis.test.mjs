@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import { connect } from './support/centrifuge.mjs';
-import { Listener, Publisher, listenInPython } from './support/numbers.mjs';
+import { Listener, Publisher, listenInPython, peak } from './support/numbers.mjs';
 import { isReady, nodes } from './support/push-fleet.mjs';
 import { BRIEF, call, startSharedPushFleet } from './support/push-redis.mjs';
 import { until, within } from './support/wait.mjs';
@@ -36,7 +36,6 @@ test('each number comes once and in order, or a client is told, whatever is harm
   const publishing = channels.map((channel) => channel.run());
   for (const [kind, harm] of Object.entries(harms(t, fleet))) {
     const told = sum(listeners, ({ told }) => told);
-    const opened = sum(stock, ({ sockets }) => sockets.length);
     listeners.forEach((listener) => listener.begin());
     await pause(500);
     const begun = Date.now();
@@ -45,10 +44,10 @@ test('each number comes once and in order, or a client is told, whatever is harm
     assert.deepEqual(listeners.flatMap(({ wrong }) => wrong), [], kind);
     const newlyTold = sum(listeners, ({ told }) => told) - told;
     if (SILENT.has(kind)) assert.equal(newlyTold, 0, `${kind}: nobody misses anything, so nobody may be told so`);
-    const handshakes = sum(stock, ({ sockets }) => sockets.length) - opened;
+    const handshakes = opened(stock, begun);
     t.diagnostic(
       `${kind}: ${((Date.now() - begun) / 1_000).toFixed(1)} s; told ${newlyTold} of ${listeners.length}; longest silence ` +
-        `${Math.max(...listeners.map(({ longest }) => longest))} ms; ${handshakes} handshakes, at most ${peak(stock, begun)} in a second`,
+        `${Math.max(...listeners.map(({ longest }) => longest))} ms; ${handshakes.length} handshakes, at most ${peak(handshakes)} in a second`,
     );
   }
   channels.forEach((channel) => (channel.ended = true));
@@ -164,15 +163,7 @@ function sum(list, of) {
   return list.reduce((total, item) => total + of(item), 0);
 }
 
-/** The most connections begun within one second since `begun`. */
-function peak(listeners, begun) {
-  const times = listeners.flatMap(({ sockets }) => sockets.map((socket) => socket.begun));
-  const since = times.filter((time) => time >= begun).sort((a, b) => a - b);
-  let from = 0;
-  let most = 0;
-  since.forEach((time, index) => {
-    while (time - since[from] >= 1_000) from += 1;
-    most = Math.max(most, index - from + 1);
-  });
-  return most;
+/** When connections were begun since `begun`. */
+function opened(listeners, begun) {
+  return listeners.flatMap(({ sockets }) => sockets.map((socket) => socket.begun)).filter((time) => time >= begun);
 }

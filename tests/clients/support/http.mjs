@@ -20,10 +20,10 @@ export function request(method, url, { headers = {}, body } = {}) {
 }
 
 /** The SHA-256 of what GET returns. */
-export function downloadedSha256(url) {
+export function downloadedSha256(url, { headers = {} } = {}) {
   return new Promise((resolve, reject) => {
     http
-      .get(url, { agent: false }, (answer) => {
+      .get(url, { agent: false, headers }, (answer) => {
         if (answer.statusCode !== 200) {
           answer.resume();
           reject(new Error(`GET ${url}: ${answer.statusCode}`));

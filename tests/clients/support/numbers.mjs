@@ -93,7 +93,7 @@ export class Listener extends Count {
 
   constructor(t, fleet, channel) {
     super(channel);
-    const { client, sockets } = connect(t, fleet, DELAYS);
+    const { client, sockets } = connect(t, fleet, { ...DELAYS, ...(fleet.token && { token: fleet.token }) });
     this.client = client;
     this.sockets = sockets;
     this.subscription = client.newSubscription(channel.name);
@@ -123,4 +123,16 @@ export async function listenInPython(t, fleet, channels, count) {
   startPython(t, 'centrifuge_listen.py', args, { hear });
   await until('the subscriptions of Python', () => subscribed.size === count);
   return counts;
+}
+
+/** The most of these times, in milliseconds, that are within one second. */
+export function peak(times) {
+  const sorted = [...times].sort((a, b) => a - b);
+  let from = 0;
+  let most = 0;
+  sorted.forEach((time, index) => {
+    while (time - sorted[from] >= 1_000) from += 1;
+    most = Math.max(most, index - from + 1);
+  });
+  return most;
 }

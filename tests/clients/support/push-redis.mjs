@@ -19,8 +19,8 @@ export async function startSharedPushFleet(t, { replicated = false } = {}) {
 }
 
 /** Calls the API of a server or fleet; throws what is no result. */
-export async function call({ origin }, method, params = {}) {
-  const headers = { 'Content-Type': 'application/json' };
+export async function call({ origin, apiKey }, method, params = {}) {
+  const headers = { 'Content-Type': 'application/json', ...(apiKey && { 'X-API-Key': apiKey }) };
   const answer = await request('POST', `${origin}/api/${method}`, { headers, body: JSON.stringify(params) });
   const { error, result } = answer.json();
   if (!result) throw new Error(`${method}: ${answer.status} ${JSON.stringify(error ?? answer.text)}`);

@@ -53,10 +53,16 @@ function note(shown, text) {
 }
 
 /** Created once, or again only before anybody knew its URL; offsets only grow. */
-export function assertOnce({ upload, requests }) {
+export function assertOnce(client) {
+  assert.equal(brokenBy(client), undefined);
+}
+
+/** What speaks against that, in a sentence. */
+export function brokenBy({ upload, requests }) {
   const known = requests.findIndex(({ method }) => method !== 'POST');
   const later = known < 0 ? [] : requests.slice(known);
-  assert.ok(!later.some(({ method }) => method === 'POST'), 'a creation after a Location');
+  if (later.some(({ method }) => method === 'POST')) return `${upload.url}: a creation after a Location`;
   const { shown } = upload.options;
-  assert.deepEqual(shown, [...shown].sort((a, b) => a - b), 'the offset never falls');
+  const fell = shown.findIndex((offset, index) => offset < shown[index - 1]);
+  return fell < 0 ? undefined : `${upload.url}: the offset fell from ${shown[fell - 1]} to ${shown[fell]}`;
 }
