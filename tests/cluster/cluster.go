@@ -30,7 +30,8 @@ var nameShape = regexp.MustCompile(`^[a-z][a-z0-9-]{0,9}$`)
 type Cluster struct {
 	Name string
 	// Tells its addresses and its interface on the host from those of other clusters.
-	Index    int
+	Index int
+	// None: etcd and the API server alone, where nobody acts but who is started beside them.
 	Nodes    int
 	Policies bool
 }
@@ -144,8 +145,8 @@ func reserve(name string, nodes int, policies bool) (*Cluster, *os.File, error) 
 	if !nameShape.MatchString(name) {
 		return nil, nil, fmt.Errorf("a cluster's name is a letter and at most 9 letters, digits and dashes, not %q", name)
 	}
-	if nodes < 1 || nodes > mostNodes {
-		return nil, nil, fmt.Errorf("a cluster has 1 to %d nodes, not %d", mostNodes, nodes)
+	if nodes < 0 || nodes > mostNodes {
+		return nil, nil, fmt.Errorf("a cluster has 0 to %d nodes, not %d", mostNodes, nodes)
 	}
 	if err := os.MkdirAll(root(), 0o755); err != nil {
 		return nil, nil, err

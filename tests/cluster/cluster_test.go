@@ -228,7 +228,7 @@ func TestMistakesAreNamed(t *testing.T) {
 	}{
 		{[]string{"up", plain}, "is up already"},
 		{[]string{"up", "../escape"}, "a cluster's name is"},
-		{[]string{"up", "--nodes=0", "t-none"}, "1 to 9 nodes"},
+		{[]string{"up", "--nodes=10", "t-none"}, "0 to 9 nodes"},
 		{[]string{"down", "../escape"}, "no cluster's name"},
 		{[]string{"kubeconfig", "t-none"}, "no cluster"},
 		{[]string{"ascend"}, "--help"},

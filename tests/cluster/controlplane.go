@@ -45,7 +45,8 @@ func (c *Cluster) certify() error {
 	return nil
 }
 
-func (c *Cluster) startControlPlane() error {
+// startAPIServer starts it on an etcd of its own, and waits until it is ready.
+func (c *Cluster) startAPIServer() error {
 	pki := func(name string) string { return c.path("pki", name) }
 	etcd := "http://127.0.0.1:2379"
 	err := c.component("etcd", "--data-dir="+c.path("etcd"), "--listen-client-urls="+etcd, "--advertise-client-urls="+etcd,
@@ -77,12 +78,16 @@ func (c *Cluster) startControlPlane() error {
 	if err != nil {
 		return err
 	}
-	err = c.await("the API server", func() error { return api.get("/readyz", nil) })
-	if err != nil {
+	return c.await("the API server", func() error { return api.get("/readyz", nil) })
+}
+
+func (c *Cluster) startControlPlane() error {
+	if err := c.startAPIServer(); err != nil {
 		return err
 	}
+	pki := func(name string) string { return c.path("pki", name) }
 	config := "--kubeconfig=" + c.path("controller-manager.kubeconfig")
-	err = c.component("kube-controller-manager", config, "--authentication-"+config[2:], "--authorization-"+config[2:],
+	err := c.component("kube-controller-manager", config, "--authentication-"+config[2:], "--authorization-"+config[2:],
 		"--leader-elect=false", "--use-service-account-credentials=true", "--root-ca-file="+pki("ca.crt"),
 		"--service-account-private-key-file="+pki("accounts.key"),
 		"--cluster-signing-cert-file="+pki("ca.crt"), "--cluster-signing-key-file="+pki("ca.key"),

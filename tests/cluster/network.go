@@ -31,9 +31,11 @@ func (c *Cluster) makeNetwork() error {
 		"link add nodes type bridge",
 		fmt.Sprintf("address add %s/24 dev nodes", c.address()),
 		"link set nodes up",
-		fmt.Sprintf("route add %s via %s", c.services(), c.node(1).Address()),
 		// What no node has is nobody's, and must not go back and forth between host and cluster.
 		fmt.Sprintf("route add unreachable %s", c.everything()),
+	}
+	if c.Nodes > 0 {
+		router = append(router, fmt.Sprintf("route add %s via %s", c.services(), c.node(1).Address()))
 	}
 	for _, node := range c.nodes() {
 		var inside int

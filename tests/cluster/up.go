@@ -21,7 +21,7 @@ const readyLimit = 2 * time.Minute
 // this process dies, the cluster's PID 1 notices by its lease and takes all of it down.
 func up(arguments []string) error {
 	flags := flag.NewFlagSet("up", flag.ContinueOnError)
-	nodes := flags.Int("nodes", 1, "how many nodes, 1 to 9")
+	nodes := flags.Int("nodes", 1, "how many nodes, 1 to 9; 0 for etcd and the API server alone")
 	policies := flags.Bool("policies", false, "enforce NetworkPolicy, by Felix on each node")
 	foreground := flags.Bool("foreground", false, "stay until standard input or this process ends, then take the cluster down")
 	if err := flags.Parse(arguments); err != nil {
@@ -136,6 +136,9 @@ func (c *Cluster) build() error {
 	}
 	if err := c.certify(); err != nil {
 		return fmt.Errorf("make certificates: %w", err)
+	}
+	if c.Nodes == 0 {
+		return c.startAPIServer()
 	}
 	images, err := c.ownImages()
 	if err != nil {
