@@ -33,7 +33,7 @@ pub struct Storage {
 pub struct Persistent {
     /// How large, such as `10Gi`: the data, its log and a copy of both while they are rewritten.
     #[x_kube(validation = (
-        "isQuantity(self) && quantity(self).sign() == 1",
+        "isQuantity(self) && quantity(self).isGreaterThan(quantity('0'))",
         "write a size, such as 10Gi"
     ))]
     #[schemars(length(min = 1, max = 32))]
