@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -80,6 +82,70 @@ func apply(config, documents string) error {
 	command.Stdin = strings.NewReader(documents)
 	if output, err := command.CombinedOutput(); err != nil {
 		return fmt.Errorf("kubectl apply: %w: %s", err, strings.TrimSpace(string(output)))
+	}
+	return nil
+}
+
+// define installs the definitions of resources in a folder, and waits until all are served: a program that misses one may end.
+func (c *Cluster) define(folder string) error {
+	paths, err := filepath.Glob(filepath.Join(folder, "*.yaml"))
+	if err != nil {
+		return err
+	}
+	if len(paths) == 0 {
+		return fmt.Errorf("no definitions in %s", folder)
+	}
+	var documents []string
+	for _, path := range paths {
+		content, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		documents = append(documents, string(content))
+	}
+	if err := apply(c.adminConfig(), strings.Join(documents, "\n---\n")); err != nil {
+		return err
+	}
+	return c.await("the resources of "+folder, c.served)
+}
+
+// served fails with a version of a defined resource that the API server does not serve yet.
+func (c *Cluster) served() error {
+	api, err := newAPI(c)
+	if err != nil {
+		return err
+	}
+	var definitions struct {
+		Items []struct {
+			Spec struct {
+				Group    string
+				Names    struct{ Plural string }
+				Versions []struct {
+					Name   string
+					Served bool
+				}
+			}
+		}
+	}
+	if err := api.get("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", &definitions); err != nil {
+		return err
+	}
+	type list struct{ Resources []struct{ Name string } }
+	lists := map[string]*list{}
+	for _, definition := range definitions.Items {
+		for _, version := range definition.Spec.Versions {
+			path := "/apis/" + definition.Spec.Group + "/" + version.Name
+			if version.Served && lists[path] == nil {
+				lists[path] = new(list)
+				if err := api.get(path, lists[path]); err != nil {
+					return err
+				}
+			}
+			isIt := func(resource struct{ Name string }) bool { return resource.Name == definition.Spec.Names.Plural }
+			if version.Served && !slices.ContainsFunc(lists[path].Resources, isIt) {
+				return fmt.Errorf("%s does not have %s", path, definition.Spec.Names.Plural)
+			}
+		}
 	}
 	return nil
 }

@@ -34,6 +34,7 @@ type Cluster struct {
 	// None: etcd and the API server alone, where nobody acts but who is started beside them.
 	Nodes    int
 	Policies bool
+	Gateway  bool
 }
 
 func (c *Cluster) folder() string { return filepath.Join(root(), c.Name) }
@@ -139,35 +140,35 @@ func names() []string {
 	return names
 }
 
-// reserve sweeps up after dead clusters and makes the folder of a new one. Its lock is handed on to the cluster's PID 1:
-// it is free as soon as both are dead, which no record of process ids could tell as surely.
-func reserve(name string, nodes int, policies bool) (*Cluster, *os.File, error) {
+// reserve sweeps up after dead clusters, and makes the folder of a new one, which gets its index. Its lock is handed on to the
+// cluster's PID 1: it is free as soon as both are dead, which no record of process ids could tell as surely.
+func reserve(cluster *Cluster) (*os.File, error) {
+	name := cluster.Name
 	if !nameShape.MatchString(name) {
-		return nil, nil, fmt.Errorf("a cluster's name is a letter and at most 9 letters, digits and dashes, not %q", name)
+		return nil, fmt.Errorf("a cluster's name is a letter and at most 9 letters, digits and dashes, not %q", name)
 	}
-	if nodes < 0 || nodes > mostNodes {
-		return nil, nil, fmt.Errorf("a cluster has 0 to %d nodes, not %d", mostNodes, nodes)
+	if cluster.Nodes < 0 || cluster.Nodes > mostNodes {
+		return nil, fmt.Errorf("a cluster has 0 to %d nodes, not %d", mostNodes, cluster.Nodes)
 	}
 	if err := os.MkdirAll(root(), 0o755); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	// One at a time chooses a name and an index.
 	all, err := os.Open(root())
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	defer all.Close()
 	if err := syscall.Flock(int(all.Fd()), syscall.LOCK_EX); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if err := sweep(); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	cluster := &Cluster{Name: name, Nodes: nodes, Policies: policies}
 	var taken []int
 	for _, other := range names() {
 		if other == name {
-			return nil, nil, fmt.Errorf("cluster %q is up already", name)
+			return nil, fmt.Errorf("cluster %q is up already", name)
 		}
 		if record, err := find(other); err == nil {
 			taken = append(taken, record.Index)
@@ -177,20 +178,20 @@ func reserve(name string, nodes int, policies bool) (*Cluster, *os.File, error) 
 		cluster.Index++
 	}
 	if cluster.Index >= mostClusters {
-		return nil, nil, fmt.Errorf("%d clusters are up already", mostClusters)
+		return nil, fmt.Errorf("%d clusters are up already", mostClusters)
 	}
 	if err := os.Mkdir(cluster.folder(), 0o755); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	lock, err := lockOf(name)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	record, err := json.Marshal(cluster)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	return cluster, lock, os.WriteFile(cluster.path("cluster.json"), record, 0o644)
+	return lock, os.WriteFile(cluster.path("cluster.json"), record, 0o644)
 }
 
 // lockOf takes the lock that a living cluster holds, or fails.

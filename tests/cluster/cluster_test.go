@@ -13,20 +13,29 @@ import (
 	"windlass/tests/cluster/harness"
 )
 
-// Two clusters serve all tests: `spread` has two nodes and enforces policies, `plain` neither. A test that takes a
+// Two clusters serve all tests: `spread` has two nodes, a gateway, and enforces policies, `plain` none of these. A test that takes a
 // cluster down has one of its own.
 const (
 	spread = "t-spread"
 	plain  = "t-plain"
 )
 
+// What leads to the gateway of `spread` on the machine.
+var publishedAddress string
+
 func TestMain(m *testing.M) {
 	os.Exit(func() int {
 		// The machine's own clusters are not meant.
 		os.Unsetenv("KUBECONFIG")
+		port, err := freePort()
+		if err != nil {
+			fmt.Println(err)
+			return 1
+		}
+		publishedAddress = loopback(port)
 		began := time.Now()
 		var running []*harness.Cluster
-		for _, arguments := range [][]string{{"--nodes=2", "--policies", spread}, {plain}} {
+		for _, arguments := range [][]string{{"--nodes=2", "--policies", "--gateway", fmt.Sprintf("--publish=%d", port), spread}, {plain}} {
 			cluster, err := harness.Start(arguments...)
 			if err != nil {
 				fmt.Println(err)
@@ -190,7 +199,11 @@ func TestAHarnessKilledHalfwayLeavesNothingBehind(t *testing.T) {
 func TestAClusterWhoseFirstProcessIsKilledIsSweptUp(t *testing.T) {
 	const name = "t-orphan"
 	before := machine(t)
-	cluster, err := harness.Start(name)
+	port, err := freePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cluster, err := harness.Start("--gateway", fmt.Sprintf("--publish=%d", port), name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -207,6 +220,9 @@ func TestAClusterWhoseFirstProcessIsKilledIsSweptUp(t *testing.T) {
 	}
 	harness.Run(t, "down", name)
 	harness.Eventually(t, func() error { return same(before, machine(t), traces(t, name)) })
+	if answer, err := ask(loopback(port), "any.example"); err == nil {
+		t.Errorf("the port of a cluster that is gone answers %q", answer)
+	}
 }
 
 func TestAGivenClusterIsUsedAndLeftAlone(t *testing.T) {
@@ -229,7 +245,9 @@ func TestMistakesAreNamed(t *testing.T) {
 		{[]string{"up", plain}, "is up already"},
 		{[]string{"up", "../escape"}, "a cluster's name is"},
 		{[]string{"up", "--nodes=10", "t-none"}, "0 to 9 nodes"},
+		{[]string{"up", "--publish=8080", "t-none"}, "--publish needs --gateway"},
 		{[]string{"down", "../escape"}, "no cluster's name"},
+		{[]string{"gateway", plain}, "has no gateway"},
 		{[]string{"kubeconfig", "t-none"}, "no cluster"},
 		{[]string{"ascend"}, "--help"},
 	} {

@@ -109,6 +109,12 @@ func (c *Cluster) component(name string, arguments ...string) error {
 	return err
 }
 
+// process starts a program beside the control plane.
+func (c *Cluster) process(name string, arguments ...string) error {
+	_, err := c.init().start(Process{Name: name, Arguments: arguments, Log: c.path("logs", name)})
+	return err
+}
+
 // One binary is all components: the one it is called.
 func componentProcess(program, name, log string, arguments []string) Process {
 	return Process{Name: name, Arguments: append([]string{program}, arguments...), As: name, Log: log}

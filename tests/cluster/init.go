@@ -20,6 +20,8 @@ import (
 const (
 	lockFile  = 3
 	leaseFile = 4
+	// Only with --publish.
+	publishedFile = 5
 )
 
 // What `up` writes into the lease when the cluster shall outlive it. Before that, its death is the cluster's.
@@ -33,6 +35,7 @@ const detached = "detached"
 func runInit(arguments []string) error {
 	flags := flag.NewFlagSet("init", flag.ContinueOnError)
 	node := flags.Bool("node", false, "with /var/lib, /var/log and /run of its own")
+	published := flags.String("publish", "", "the address inside to which the machine's port leads")
 	if err := flags.Parse(arguments); err != nil {
 		return err
 	}
@@ -73,6 +76,15 @@ func runInit(arguments []string) error {
 	}
 	syscall.CloseOnExec(lockFile)
 	syscall.CloseOnExec(leaseFile)
+	if *published != "" {
+		// Close-on-exec, as all that Go opens.
+		listener, err := net.FileListener(os.NewFile(publishedFile, "published"))
+		if err != nil {
+			return fmt.Errorf("publish %s: %w", *published, err)
+		}
+		syscall.CloseOnExec(publishedFile)
+		go publish(listener, *published)
+	}
 	signal.Notify(ends, syscall.SIGTERM, syscall.SIGINT)
 	go func() {
 		if said, _ := io.ReadAll(os.NewFile(leaseFile, "lease")); string(said) != detached {

@@ -28,10 +28,11 @@ var verbs = []struct {
 	name string
 	verb
 }{
-	{"up", verb{"[--nodes N] [--policies] [--foreground] [NAME]", "brings a cluster up, and returns once it is Ready", up}},
+	{"up", verb{"[--nodes N] [--policies] [--gateway] [--publish PORT] [--foreground] [NAME]", "brings a cluster up, and returns once it is Ready", up}},
 	{"down", verb{"[--all | NAME…]", "takes clusters down, and sweeps up after those that were killed", down}},
 	{"list", verb{"", "shows the clusters, with their nodes and the memory they use", list}},
 	{"kubeconfig", verb{"[NAME]", "prints the path of a cluster's kubeconfig", kubeconfig}},
+	{"gateway", verb{"[NAME]", "prints the address of a cluster's gateway", gateway}},
 	{"kubectl", verb{"NAME ARGUMENT…", "runs kubectl, of the cluster's own version, as its administrator", kubectl}},
 	{"image", verb{"NAME ARCHIVE PATH=FILE… -- ENTRYPOINT…", "makes a docker-archive from local files, without a registry", image}},
 	{"load", verb{"NAME ARCHIVE…", "gives the images of docker-archives to every node", load}},
@@ -89,6 +90,6 @@ func help() {
 	fmt.Println("`kubeconfig` and `kubectl` speak to it, `down` leaves it alone. With --foreground the cluster lives as long as")
 	fmt.Println("the command and its standard input: whoever starts it cannot leave it behind, however it ends.")
 	fmt.Println()
-	fmt.Println("Environment: WINDLASS_KUBERNETES and WINDLASS_FELIX, folders of the built parts (tests/cluster/run sets them);")
-	fmt.Printf("WINDLASS_CLUSTERS, where clusters keep their files (%s).\n", defaultRoot)
+	fmt.Println("Environment: WINDLASS_KUBERNETES, WINDLASS_FELIX, WINDLASS_GATEWAY and WINDLASS_ENVOY, folders of what is built or")
+	fmt.Printf("installed (tests/cluster/run sets them); WINDLASS_CLUSTERS, where clusters keep their files (%s).\n", defaultRoot)
 }

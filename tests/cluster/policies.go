@@ -4,9 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"os"
 	"path/filepath"
-	"strings"
 	"time"
 )
 
@@ -24,31 +22,14 @@ func (c *Cluster) startPolicies() error {
 	if err != nil {
 		return err
 	}
-	definitions, err := filepath.Glob(filepath.Join(filepath.Dir(felix), "definitions", "*.yaml"))
-	if err != nil {
-		return err
-	}
-	if len(definitions) == 0 {
-		return fmt.Errorf("no definitions beside %s", felix)
-	}
-	var documents []string
-	for _, path := range definitions {
-		content, err := os.ReadFile(path)
-		if err != nil {
-			return err
-		}
-		documents = append(documents, string(content))
-	}
-	if err := apply(c.adminConfig(), strings.Join(documents, "\n---\n")); err != nil {
+	if err := c.define(filepath.Join(filepath.Dir(felix), "definitions")); err != nil {
 		return err
 	}
 	information, err := render("felix.yaml", nil)
 	if err != nil {
 		return err
 	}
-	// The API server serves a new kind a moment after it took its definition.
-	err = c.await("Felix's resources", func() error { return apply(c.adminConfig(), string(information)) })
-	if err != nil {
+	if err := apply(c.adminConfig(), string(information)); err != nil {
 		return err
 	}
 	for _, node := range c.nodes() {

@@ -23,6 +23,8 @@ func up(arguments []string) error {
 	flags := flag.NewFlagSet("up", flag.ContinueOnError)
 	nodes := flags.Int("nodes", 1, "how many nodes, 1 to 9; 0 for etcd and the API server alone")
 	policies := flags.Bool("policies", false, "enforce NetworkPolicy, by Felix on each node")
+	gateway := flags.Bool("gateway", false, "serve Gateway API and Ingress, by Contour and Envoy")
+	published := flags.Int("publish", 0, "a port of 127.0.0.1 on the machine that leads to the gateway")
 	foreground := flags.Bool("foreground", false, "stay until standard input or this process ends, then take the cluster down")
 	if err := flags.Parse(arguments); err != nil {
 		return err
@@ -31,11 +33,18 @@ func up(arguments []string) error {
 	if err != nil {
 		return err
 	}
+	if *gateway && *nodes == 0 {
+		return errors.New("--gateway needs a node")
+	}
+	if *published != 0 && !*gateway {
+		return errors.New("--publish needs --gateway")
+	}
 	if given() != "" {
 		return useGiven()
 	}
 	began := time.Now()
-	cluster, lease, err := launch(name, *nodes, *policies)
+	cluster := &Cluster{Name: name, Nodes: *nodes, Policies: *policies, Gateway: *gateway}
+	lease, err := cluster.launch(*published)
 	if err != nil {
 		return err
 	}
@@ -47,6 +56,9 @@ func up(arguments []string) error {
 	ready := time.Since(began)
 	fmt.Printf("cluster %s: %d node(s) Ready in %.1f s, %d MiB resident\n", name, cluster.Nodes, ready.Seconds(), cluster.memory()>>20)
 	fmt.Printf("export KUBECONFIG=%s\n", cluster.adminConfig())
+	if cluster.Gateway {
+		fmt.Printf("gateway: http://%s\n", cluster.gatewayAddress())
+	}
 	if !*foreground {
 		_, err := lease.WriteString(detached)
 		return err
@@ -80,43 +92,52 @@ func useGiven() error {
 	return nil
 }
 
-// launch starts the cluster's PID 1, and returns the lease that keeps it alive.
-func launch(name string, nodes int, policies bool) (*Cluster, *os.File, error) {
+// launch starts the cluster's PID 1, with a port of the machine unless that is 0, and returns the lease that keeps it alive.
+func (c *Cluster) launch(published int) (*os.File, error) {
 	if os.Geteuid() != 0 {
-		return nil, nil, errors.New("clusters need root: they make namespaces, mounts and interfaces")
+		return nil, errors.New("clusters need root: they make namespaces, mounts and interfaces")
 	}
-	cluster, lock, err := reserve(name, nodes, policies)
+	socket, err := publishAt(published)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
+	}
+	defer socket.Close()
+	lock, err := reserve(c)
+	if err != nil {
+		return nil, err
 	}
 	defer lock.Close()
 	reader, lease, err := os.Pipe()
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	defer reader.Close()
-	log, err := os.Create(cluster.path("init.log"))
+	log, err := os.Create(c.path("init.log"))
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	defer log.Close()
 	self, err := os.Executable()
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	command := exec.Command(self, "init", cluster.folder())
-	command.Stdout, command.Stderr = log, log
+	command := exec.Command(self, "init", c.folder())
 	command.ExtraFiles = []*os.File{lock, reader}
+	if socket != nil {
+		command.Args = []string{self, "init", "--publish=" + c.gatewayAddress(), c.folder()}
+		command.ExtraFiles = append(command.ExtraFiles, socket)
+	}
+	command.Stdout, command.Stderr = log, log
 	command.Dir = "/"
 	command.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags: syscall.CLONE_NEWPID | syscall.CLONE_NEWNET | syscall.CLONE_NEWNS,
 		Setsid:     true,
 	}
 	if err := command.Start(); err != nil {
-		return nil, nil, errors.Join(fmt.Errorf("start PID 1 of %s: %w", name, err), remove(name))
+		return nil, errors.Join(fmt.Errorf("start PID 1 of %s: %w", c.Name, err), remove(c.Name))
 	}
 	go command.Wait()
-	return cluster, lease, nil
+	return lease, nil
 }
 
 func (c *Cluster) build() error {
@@ -168,6 +189,11 @@ func (c *Cluster) build() error {
 	if c.Policies {
 		if err := c.startPolicies(); err != nil {
 			return fmt.Errorf("start Felix: %w", err)
+		}
+	}
+	if c.Gateway {
+		if err := c.startGateway(); err != nil {
+			return fmt.Errorf("start the gateway: %w", err)
 		}
 	}
 	return c.await("Ready nodes and DNS", c.ready)

