@@ -23,6 +23,11 @@ pub struct Routes {
     ))]
     #[schemars(length(min = 1, max = 253))]
     pub host: String,
+    /// The port that clients connect to, where it is not their scheme's own (443, or 80 without TLS). It is only in the URLs of
+    /// uploads: which ports the gateway has is its own matter.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 65535))]
+    pub port: Option<i32>,
     /// Whether clients use TLS, as they should: whether the URLs of uploads begin with `https`.
     #[serde(default = "tls")]
     pub tls: bool,

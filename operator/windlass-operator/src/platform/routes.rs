@@ -11,7 +11,8 @@ use super::pods::{PORT, Role};
 pub(super) fn url(platform: &Platform) -> Option<String> {
     let routes = platform.spec.routes.as_ref()?;
     let scheme = if routes.tls { "https" } else { "http" };
-    Some(format!("{scheme}://{}", routes.host))
+    let port = routes.port.map(|port| format!(":{port}")).unwrap_or_default();
+    Some(format!("{scheme}://{}{port}", routes.host))
 }
 
 /// What each service serves to clients. The API for backends is not there: they reach it by the Service.
