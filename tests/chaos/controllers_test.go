@@ -116,3 +116,6 @@ func (of controller) change(t *testing.T, space string, spec object) {
 		t.Fatal(err)
 	}
 }
+
+// resourceOf is the plural of a kind.
+func resourceOf(kind string) string { return kind[strings.LastIndex(kind, "/")+1:] }

@@ -2,9 +2,6 @@ package chaos
 
 import (
 	"fmt"
-	"net/http"
-	"net/http/httptest"
-	"sync/atomic"
 	"testing"
 )
 
@@ -19,8 +16,9 @@ func TestKilledAtEachWriteItLeavesTheSameWorld(t *testing.T) {
 				t.Run(fmt.Sprintf("%s write %d", when(after), number), func(t *testing.T) {
 					t.Parallel()
 					space := prepare(t)
-					operator := startOperator(t, space)
-					died := operator.dies(number, after, func(which call) bool { return which.writes() && !which.leads() })
+					operator := newOperator(t, space, shortLease)
+					died := operator.dies(number, after, call.reconciles)
+					operator.run(t)
 					// From where the world is as it would have been, it goes on as it would have.
 					of.live(t, space, ends, died.Load)
 					if !died.Load() {
@@ -41,8 +39,9 @@ func TestKilledAtAWriteOfItsLeaseItIsFollowedByAnother(t *testing.T) {
 				t.Run(fmt.Sprintf("%s write %d", when(after), number), func(t *testing.T) {
 					t.Parallel()
 					space := prepare(t)
-					operator := startOperator(t, space)
+					operator := newOperator(t, space, shortLease)
 					died := operator.dies(number, after, func(which call) bool { return which.writes() && which.leads() })
+					operator.run(t)
 					// A renewal comes by the clock.
 					eventually(t, func() error {
 						if !died.Load() {
@@ -68,9 +67,10 @@ func when(after bool) string {
 func undisturbed(t *testing.T, of controller) (ends []world, writes int) {
 	t.Helper()
 	space := prepare(t)
-	operator := startOperator(t, space)
+	operator := newOperator(t, space, usualLease)
+	operator.run(t)
 	ends = of.live(t, space, nil, func() bool { return false })
-	return ends, operator.count(func(which call) bool { return which.writes() && !which.leads() })
+	return ends, operator.count(call.reconciles)
 }
 
 // live goes through the history until it has been enough, and waits after each step until the world is as it was before; or,
@@ -94,25 +94,4 @@ func (of controller) live(t *testing.T, space string, ends []world, enough func(
 		}
 		of.change(t, space, of.history[number].spec)
 	}
-}
-
-// dies kills the process at the given one of such calls: before the API server hears of it, or when it has answered and the
-// process does not know yet.
-func (o *operator) dies(at int, after bool, is func(call) bool) *atomic.Bool {
-	var count atomic.Int32
-	died := new(atomic.Bool)
-	o.do(func(which call, next http.Handler) http.Handler {
-		if !is(which) || int(count.Add(1)) != at {
-			return next
-		}
-		return http.HandlerFunc(func(_ http.ResponseWriter, request *http.Request) {
-			if after {
-				next.ServeHTTP(httptest.NewRecorder(), request)
-			}
-			o.kill()
-			died.Store(true)
-			panic(http.ErrAbortHandler)
-		})
-	})
-	return died
 }

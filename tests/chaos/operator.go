@@ -18,9 +18,12 @@ import (
 	"testing"
 )
 
-// Seconds that a silent leader's lease counts: what a restart after a kill waits for. Its leader may be starved for more
-// than three of them.
-const leaseSeconds = 5
+// Seconds that a silent leader's lease counts; a leader who is starved for two thirds of them is lost. Whoever follows one
+// that was killed waits for a short one.
+const (
+	usualLease = 15
+	shortLease = 5
+)
 
 // operator is one that is started anew whenever it ends, as a kubelet does, and reaches the API server only by its proxy.
 type operator struct {
@@ -38,8 +41,8 @@ type operator struct {
 	over    bool
 }
 
-// startOperator looks after one namespace until the test ends.
-func startOperator(t *testing.T, space string) *operator {
+// newOperator is one for a namespace, that does not run yet: first it is said what harm is done to it.
+func newOperator(t *testing.T, space string, leaseSeconds int) *operator {
 	t.Helper()
 	proxy, err := newProxy(server)
 	if err != nil {
@@ -56,11 +59,16 @@ current-context: proxy
 		t.Fatal(err)
 	}
 	o.arguments = []string{"--namespace=" + space, "--lease-namespace=" + space, fmt.Sprintf("--lease-seconds=%d", leaseSeconds), "--admin-listen=" + o.admin}
+	return o
+}
+
+// run looks after the namespace until the test ends.
+func (o *operator) run(t *testing.T) {
+	t.Helper()
 	if err := o.start(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { o.end(t) })
-	return o
 }
 
 // start begins a process, and when it ends, the next one.

@@ -37,6 +37,9 @@ func (c call) writes() bool { return c.verb != "get" && c.verb != "list" && c.ve
 // Of leadership, not of a reconcile: they come by the clock.
 func (c call) leads() bool { return c.resource == "leases" }
 
+// Writes of a reconcile: how many there are is always the same.
+func (c call) reconciles() bool { return c.writes() && !c.leads() }
+
 func (c call) String() string { return strings.TrimSpace(c.verb + " " + c.resource + " " + c.name) }
 
 func newProxy(to *api) (*proxy, error) {
