@@ -20,7 +20,7 @@ type object = map[string]any
 // api speaks to the cluster's API server as its administrator: for the tests, and for the proxies.
 type api struct {
 	server    string
-	transport http.RoundTripper
+	transport *http.Transport
 }
 
 // connect reads the cluster's kubeconfig.

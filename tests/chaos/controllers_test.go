@@ -117,5 +117,30 @@ func (of controller) change(t *testing.T, space string, spec object) {
 	}
 }
 
+// touch changes a resource in what the operator does not read, or takes that back.
+func (of controller) touch(t *testing.T, space string, how any) {
+	t.Helper()
+	patch := object{"metadata": object{"annotations": object{"example.org/note": how}}}
+	if _, err := server.patch(within(space, of.resource)+"/"+name, patch); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// items lists a kind in a namespace.
+func items(t *testing.T, space, kind string) []any {
+	t.Helper()
+	listed, err := server.get(within(space, kind))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return listed["items"].([]any)
+}
+
+// first is the path of one object of a kind.
+func first(t *testing.T, space, kind string) string {
+	t.Helper()
+	return within(space, kind) + "/" + at(items(t, space, kind)[0], "metadata", "name").(string)
+}
+
 // resourceOf is the plural of a kind.
 func resourceOf(kind string) string { return kind[strings.LastIndex(kind, "/")+1:] }

@@ -2,6 +2,7 @@ package chaos
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -137,10 +138,40 @@ func all(harms ...harm) harm {
 	}
 }
 
-// on does a harm to all such calls, for as long as `when` holds.
+// ends ends the answers that go on, on a word, as an API server ends watches after a few minutes: whole, and without a reason.
+func ends(word <-chan struct{}) func(http.Handler) http.HandlerFunc {
+	return func(next http.Handler) http.HandlerFunc {
+		return func(response http.ResponseWriter, request *http.Request) {
+			select {
+			case <-word:
+				next.ServeHTTP(response, request)
+				return
+			default:
+			}
+			going, end := context.WithCancel(request.Context())
+			defer end()
+			go func() {
+				select {
+				case <-word:
+					end()
+				case <-going.Done():
+				}
+			}()
+			defer func() {
+				// What the forwarding complains of is this end; another one goes on.
+				if complaint := recover(); complaint != nil && request.Context().Err() != nil {
+					panic(complaint)
+				}
+			}()
+			next.ServeHTTP(response, request.WithContext(going))
+		}
+	}
+}
+
+// on does a harm to all such calls, for as long as `when` holds, or always.
 func on(is func(call) bool, when *atomic.Bool, what func(http.Handler) http.HandlerFunc) harm {
 	return func(which call, next http.Handler) http.Handler {
-		if !is(which) || !when.Load() {
+		if !is(which) || when != nil && !when.Load() {
 			return next
 		}
 		return what(next)

@@ -131,6 +131,17 @@ func (o *operator) end(t *testing.T) {
 	}
 }
 
+// watching waits until all kinds are watched.
+func (o *operator) watching(t *testing.T, of controller) {
+	t.Helper()
+	eventually(t, func() error {
+		if opened := o.count(func(which call) bool { return which.verb == "watch" }); opened <= len(of.makes) {
+			return fmt.Errorf("%d watches", opened)
+		}
+		return nil
+	})
+}
+
 // started is how often it was.
 func (o *operator) started() int {
 	o.mutex.Lock()

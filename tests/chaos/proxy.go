@@ -48,8 +48,9 @@ func newProxy(to *api) (*proxy, error) {
 		return nil, err
 	}
 	p := &proxy{counts: map[call]int{}, forward: &httputil.ReverseProxy{
-		Rewrite:   func(request *httputil.ProxyRequest) { request.SetURL(target) },
-		Transport: to.transport,
+		Rewrite: func(request *httputil.ProxyRequest) { request.SetURL(target) },
+		// Connections of its own: an API server refuses those over which too much is asked.
+		Transport: to.transport.Clone(),
 		// Events of a watch go on at once.
 		FlushInterval: -1,
 		// Operators that are killed break off; that is what they are here for.

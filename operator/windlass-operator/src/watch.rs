@@ -92,25 +92,23 @@ pub async fn run(client: Client, namespace: Option<&str>, subject: Subject, ages
     let mut wait = WAITS.0;
     while !watch.news.is_closed() {
         let began = Instant::now();
-        match watch.live().await {
-            Ok(()) => wait = WAITS.0,
-            Err(error) => {
-                // A cluster without the kind answers 404; that is an answer.
-                if matches!(&error, kube::Error::Api(status) if status.code == 404) {
-                    watch.ages.heard(watch.number);
-                }
-                tracing::debug!(
-                    kind = resource.kind,
-                    error = &error as &dyn std::error::Error,
-                    "watch ended"
-                );
-                if began.elapsed() > WAITS.1 {
-                    wait = WAITS.0;
-                }
-                tokio::time::sleep(wait).await;
-                wait = (wait * 2).min(WAITS.1);
+        if let Err(error) = watch.live().await {
+            // A cluster without the kind answers 404; that is an answer.
+            if matches!(&error, kube::Error::Api(status) if status.code == 404) {
+                watch.ages.heard(watch.number);
             }
+            tracing::debug!(
+                kind = resource.kind,
+                error = &error as &dyn std::error::Error,
+                "watch ended"
+            );
         }
+        // Whoever lets no watch live is asked ever more slowly, however politely each of them ended.
+        if began.elapsed() > WAITS.1 {
+            wait = WAITS.0;
+        }
+        tokio::time::sleep(wait).await;
+        wait = (wait * 2).min(WAITS.1);
     }
 }
 
@@ -124,35 +122,32 @@ struct Watch {
 }
 
 impl Watch {
-    /// A list, and what happens after it for as long as the API server tells.
+    /// A list, and what happens after it for as long as the API server tells. The next one begins with a list too: what a
+    /// watch failed to tell is found at its end.
     async fn live(&self) -> Result<(), kube::Error> {
-        let mut version = self.list().await?;
-        loop {
-            let parameters = WatchParams {
-                label_selector: self.label.map(str::to_owned),
-                timeout: Some(TIMEOUT),
-                bookmarks: true,
-                ..WatchParams::default()
-            };
-            let mut events = self.api.watch_metadata(&parameters, &version).await?.boxed();
-            while let Some(event) = events.try_next().await? {
-                self.ages.heard(self.number);
-                match event {
-                    WatchEvent::Added(object) | WatchEvent::Modified(object) | WatchEvent::Deleted(object) => {
-                        version = object.resource_version().unwrap_or(version);
-                        self.tell(&object).await;
-                    }
-                    WatchEvent::Bookmark(bookmark) => version = bookmark.metadata.resource_version,
-                    // The version is too old to go on from: everything is listed again.
-                    WatchEvent::Error(status) if status.code == 410 => return Ok(()),
-                    WatchEvent::Error(status) => return Err(kube::Error::Api(status)),
-                }
-            }
+        let version = self.list().await?;
+        let parameters = WatchParams {
+            label_selector: self.label.map(str::to_owned),
+            timeout: Some(TIMEOUT),
+            bookmarks: true,
+            ..WatchParams::default()
+        };
+        let mut events = self.api.watch_metadata(&parameters, &version).await?.boxed();
+        while let Some(event) = events.try_next().await? {
             self.ages.heard(self.number);
-            if self.news.is_closed() {
-                return Ok(());
+            match event {
+                WatchEvent::Added(object) | WatchEvent::Modified(object) | WatchEvent::Deleted(object) => {
+                    self.tell(&object).await;
+                }
+                // A sign of life, which it is there for.
+                WatchEvent::Bookmark(_) => {}
+                // The version is too old to go on from; the list that follows tells all.
+                WatchEvent::Error(status) if status.code == 410 => return Ok(()),
+                WatchEvent::Error(status) => return Err(kube::Error::Api(status)),
             }
         }
+        self.ages.heard(self.number);
+        Ok(())
     }
 
     async fn list(&self) -> Result<String, kube::Error> {
