@@ -37,6 +37,7 @@ pub mod tusd;
 mod upkeep;
 mod verdict;
 pub mod verify;
+mod waits;
 
 pub use config::Config;
 pub use error::Error;

@@ -10,6 +10,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::waits::{Wait, Waits};
+
 /// The metrics of the upload service. Clones count together.
 #[derive(Debug, Clone)]
 pub(crate) struct Metrics {
@@ -41,6 +43,7 @@ struct Inner {
     garbage_freed: Counter,
     garbage_failures: Counter,
     garbage_collected: Gauge,
+    waits: Waits,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -78,7 +81,9 @@ impl Metrics {
     pub(crate) fn register(registry: &mut Registry) -> Self {
         // P2 promises 100 ms plus a store write in progress, and 2 s at the most.
         let bounds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0];
+        let registry = registry.sub_registry_with_prefix("upload");
         let inner = Inner {
+            waits: Waits::register(registry),
             acknowledged: Counter::default(),
             checkpoints: Counter::default(),
             appending: Gauge::default(),
@@ -103,7 +108,6 @@ impl Metrics {
             garbage_failures: Counter::default(),
             garbage_collected: Gauge::default(),
         };
-        let registry = registry.sub_registry_with_prefix("upload");
         registry.register_with_unit(
             "acknowledged",
             "Bytes made durable and recorded",
@@ -234,6 +238,11 @@ impl Metrics {
 
     pub(crate) fn append_ended(&self) {
         self.inner.appending.dec();
+    }
+
+    /// A request waits for the store or the storage, until what is returned is dropped.
+    pub(crate) fn wait(&self) -> Wait {
+        self.inner.waits.begin()
     }
 
     pub(crate) fn taken_over(&self, outcome: &'static str, seconds: f64) {

@@ -27,6 +27,7 @@ use crate::storage::Storage;
 use crate::tenants::Tenants;
 use crate::tusd::{self, Making, TakeOver};
 use crate::verdict::Verdicts;
+use crate::waits::Wait;
 use crate::{garbage, listen, rebuild, reconcile, upkeep};
 
 /// The waits between tries of a store that does not answer.
@@ -58,6 +59,8 @@ pub(crate) use patiently;
 pub(crate) struct Patience {
     deadline: Instant,
     wait: Duration,
+    /// Counts it, also while it lasts.
+    _counted: Wait,
 }
 
 impl Patience {
@@ -231,6 +234,7 @@ impl Upload {
         Patience {
             deadline: Instant::now() + self.config.hold,
             wait: RETRY_MIN,
+            _counted: self.metrics.wait(),
         }
     }
 

@@ -251,6 +251,12 @@ async fn a_redis_that_hangs_for_some_seconds_is_a_pause() {
     pods.redis.pause();
     let waking = async {
         stays(Duration::from_secs(4), "the request waits", async || patch.is_inside()).await;
+        let text = client.answer(&Request::new("GET", "/metrics")).await.text();
+        let waited = text
+            .lines()
+            .find_map(|line| line.strip_prefix("windlass_upload_waiting_seconds "));
+        let waited: f64 = waited.expect("the longest wait is shown").parse().expect("a number");
+        assert!(waited > 1.0, "{waited} s");
         pods.redis.resume();
     };
     waking.await;
