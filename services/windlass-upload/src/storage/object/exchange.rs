@@ -122,7 +122,21 @@ impl Exchange {
         self.with_patience(&call, || self.try_call(&call)).await
     }
 
-    /// The same for an answer that is read as it comes.
+    /// Makes a HEAD request and reads the object's size in bytes out of the answer; `None` when it is not there.
+    pub(super) async fn size(&self, call: Call) -> Result<Option<u64>, Error> {
+        let operation = call.operation;
+        match self.call(call).await {
+            Ok((headers, _)) => {
+                let size = headers.get(header::CONTENT_LENGTH);
+                let size = size.and_then(|value| value.to_str().ok()?.parse().ok());
+                size.map(Some).ok_or(Error::Read { operation })
+            }
+            Err(error) if error.is_missing() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// As [`Exchange::call`], for an answer that is read as it comes.
     async fn open(&self, call: Call) -> Result<reqwest::Response, Error> {
         self.with_patience(&call, || self.begin(&call)).await
     }

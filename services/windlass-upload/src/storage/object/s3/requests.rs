@@ -70,18 +70,8 @@ impl Store for S3 {
     }
 
     async fn head(&self, key: &str) -> Result<Option<u64>, Error> {
-        let operation = "HeadObject";
-        match self.call(self.request(operation, Method::HEAD, key, &[])).await {
-            Ok((headers, _)) => {
-                let size = headers
-                    .get(header::CONTENT_LENGTH)
-                    .and_then(|value| value.to_str().ok());
-                let size = size.and_then(|text| text.parse().ok());
-                size.map(Some).ok_or(Error::Read { operation })
-            }
-            Err(error) if error.is_missing() => Ok(None),
-            Err(error) => Err(error),
-        }
+        let call = self.request("HeadObject", Method::HEAD, key, &[]);
+        self.exchange.size(call).await
     }
 
     async fn delete(&self, key: &str) -> Result<(), Error> {
