@@ -2,12 +2,15 @@
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use windlass_task::{Record, Status};
+use tokio::time::timeout;
+use windlass_task::{Record, Status, TaskKey};
 
 use crate::error::Error;
 use crate::range::{self, Range};
 use crate::service::Upload;
+use crate::storage::Bytestream;
 
 /// Answers with the bytes of a finished upload.
 pub(crate) async fn answer(upload: &Upload, record: &Record, request: &HeaderMap) -> Result<Response, Error> {
@@ -40,7 +43,21 @@ pub(crate) async fn answer(upload: &Upload, record: &Record, request: &HeaderMap
     };
     headers.insert(header::CONTENT_LENGTH, (range.end - range.start).into());
     let bytes = upload.storage().read(&record.segments, range).await?;
+    let begun = timeout(upload.config.hold, begin(record.key.clone(), bytes)).await;
+    let bytes = begun.map_err(|_| Error::AwaitStorage)??;
     Ok((status, headers, Body::from_stream(bytes)).into_response())
+}
+
+/// The same bytes once the first of them are there: who asks while the storage is away is told to come again, and not that
+/// the file comes, which would then break off.
+async fn begin(key: TaskKey, mut bytes: Bytestream) -> Result<Bytestream, Error> {
+    let first = bytes.try_next().await?;
+    let whole = stream::iter(first.map(Ok)).chain(bytes);
+    let watched = whole.inspect_err(move |error| {
+        let error: &dyn std::error::Error = error;
+        tracing::warn!(tenant = %key.tenant, task = %key.id, error, "a download is broken off");
+    });
+    Ok(watched.boxed())
 }
 
 /// Uploads never change once finished, so the id is the validator.

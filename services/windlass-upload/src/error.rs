@@ -148,6 +148,9 @@ pub enum Error {
     /// The bytes cannot be stored.
     #[error("the bytes cannot be stored now")]
     UseStorage(#[from] storage::Error),
+    /// The bytes that are asked for do not come.
+    #[error("the storage does not answer now")]
+    AwaitStorage,
     /// The record cannot be read or written.
     #[error("the upload's record cannot be reached now")]
     UseStore(#[from] windlass_task::store::Error),
@@ -179,7 +182,7 @@ impl Error {
                 windlass_task::store::Error::ReadVersion { .. } | windlass_task::store::Error::ReadEntry { .. }
             ),
             Self::UseStorage(error) => error.is_temporary(),
-            Self::ConfirmCheckpoint => true,
+            Self::AwaitStorage | Self::ConfirmCheckpoint => true,
             Self::Reject(_)
             | Self::RejectIetf { .. }
             | Self::ReadForm(_)
@@ -291,7 +294,7 @@ impl Error {
             Self::UseStorage(storage::Error::FindRoom { .. }) => {
                 (StatusCode::INSUFFICIENT_STORAGE, "storage_full", None, Some(RETRY_SOON))
             }
-            Self::UseStorage(_) => (
+            Self::UseStorage(_) | Self::AwaitStorage => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "storage_unavailable",
                 None,

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 pub use request::{Framing, Request};
 pub use response::Response;
@@ -20,6 +20,9 @@ pub use sending::{Ending, Pace, Sending};
 
 /// How long an answer may take before a test gives up: longer than the 10 s for which the server may hold a request.
 pub const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+
+/// What a narrow connection takes ahead, bytes; Linux doubles it for its own (socket(7)).
+const NARROW_BYTES: u32 = 128 * 1024;
 
 /// How many bytes a test's clients have sent that were no request body, so that what a server has read of bodies can
 /// be told from its byte counter. Clones count together.
@@ -65,7 +68,20 @@ impl Wire {
     /// # Errors
     /// When nobody listens.
     pub async fn counted(address: SocketAddr, overhead: Overhead) -> io::Result<Self> {
-        let stream = TcpStream::connect(address).await?;
+        Self::over(TcpStream::connect(address).await?, overhead)
+    }
+
+    /// Connects, and takes little that is not read: the server cannot send far ahead.
+    ///
+    /// # Errors
+    /// When nobody listens.
+    pub async fn narrow(address: SocketAddr) -> io::Result<Self> {
+        let socket = TcpSocket::new_v4()?;
+        socket.set_recv_buffer_size(NARROW_BYTES)?;
+        Self::over(socket.connect(address).await?, Overhead::default())
+    }
+
+    fn over(stream: TcpStream, overhead: Overhead) -> io::Result<Self> {
         stream.set_nodelay(true)?;
         Ok(Self {
             stream,

@@ -8,6 +8,7 @@ mod churn;
 mod clouds;
 mod content;
 mod cuts;
+mod downloads;
 mod drain;
 mod forgotten;
 mod forms;

@@ -33,7 +33,7 @@ pub(super) use files::Files;
 use super::metrics::Metrics;
 use super::retry::Patience;
 
-/// How long a store may take to begin its answer, and how long a body on its way out may stand still.
+/// How long a store may take to begin its answer, and how long a body on its way, out or in, may stand still.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 /// The largest answer that is read into memory: a page of 1000 keys, or a list of 10,000 parts, takes some hundred KiB.
 const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -53,6 +53,15 @@ pub(super) trait Dialect: fmt::Debug + Send + Sync + 'static {
 
     /// Where an object's bytes are read.
     fn object(&self, key: &str) -> Url;
+
+    /// Narrows a request down to the very object that an earlier answer was about, where that said which it was: by its
+    /// entity tag (RFC 9110 section 13.1.1), for which a weak one is not enough.
+    fn narrow(&self, call: &mut Call, answered: &HeaderMap) {
+        let tag = answered
+            .get(header::ETAG)
+            .filter(|tag| !tag.as_bytes().starts_with(b"W/"));
+        call.headers.extend(tag.map(|tag| (header::IF_MATCH, tag.clone())));
+    }
 
     /// The refusal that an answer is, if it says so. Some requests are answered before they are carried out, so that a
     /// failure comes as a body after a status of success.

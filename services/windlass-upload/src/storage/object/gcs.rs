@@ -12,7 +12,7 @@ mod wire;
 use std::fmt;
 
 use async_trait::async_trait;
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use object_store::client::HttpRequestBody;
 use object_store::gcp::GcpCredentialProvider;
 use reqwest::Url;
@@ -21,6 +21,9 @@ pub use settings::GcsSettings;
 
 use super::exchange::{Call, Dialect, Exchange, Payload, Refusal};
 use super::metrics::Metrics;
+
+/// Which generation of an object an answer is about; each writing of it begins another.
+const GENERATION: HeaderName = HeaderName::from_static("x-goog-generation");
 
 /// One bucket. Clones share its connections.
 #[derive(Debug, Clone)]
@@ -148,6 +151,14 @@ impl Dialect for Signature {
 
     fn object(&self, key: &str) -> Url {
         self.address.media(key)
+    }
+
+    /// By its generation, which no other bytes ever have.
+    fn narrow(&self, call: &mut Call, answered: &HeaderMap) {
+        let generation = answered.get(GENERATION).and_then(|value| value.to_str().ok());
+        if let Some(generation) = generation {
+            call.url.query_pairs_mut().append_pair("generation", generation);
+        }
     }
 
     fn refusal(&self, status: StatusCode, _headers: &HeaderMap, body: &[u8]) -> Option<Refusal> {

@@ -1,5 +1,7 @@
 //! What the object storage counts.
 
+use std::ops::Deref;
+
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -13,6 +15,7 @@ use super::budget::Gauges;
 pub(super) struct Metrics {
     requests: Family<RequestLabels, Counter>,
     seconds: Family<OperationLabels, Histogram>,
+    broken_readings: Family<OutcomeLabels, Counter>,
     /// The budget, and what of it is taken.
     pub(super) budget: Gauges,
     /// Bytes that went out a second time because the budget was spent.
@@ -30,14 +33,23 @@ struct OperationLabels {
     operation: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabels {
+    outcome: &'static str,
+}
+
 /// From a small request to a part that goes out as slowly as is borne, seconds.
 const BOUNDS: [f64; 10] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
+
+const RESUMED: &str = "resumed";
+const GIVEN_UP: &str = "given_up";
 
 impl Metrics {
     pub(super) fn register(registry: &mut Registry) -> Self {
         let metrics = Self {
             requests: Family::default(),
             seconds: Family::new_with_constructor(|| Histogram::new(BOUNDS)),
+            broken_readings: Family::default(),
             budget: Gauges::default(),
             spilled: Counter::default(),
         };
@@ -48,6 +60,15 @@ impl Metrics {
             metrics.requests.clone(),
         );
         registry.register_with_unit("request", "How long a try took", Unit::Seconds, metrics.seconds.clone());
+        registry.register(
+            "broken_readings",
+            "Objects whose bytes stopped coming: resumed (gone on with where they stopped) or given_up",
+            metrics.broken_readings.clone(),
+        );
+        for outcome in [RESUMED, GIVEN_UP] {
+            // Shown from the start, so that the first one is an increase.
+            drop(metrics.reading_broke(outcome));
+        }
         registry.register_with_unit(
             "held",
             "Bytes in memory on their way to the object store",
@@ -73,6 +94,18 @@ impl Metrics {
             metrics.spilled.clone(),
         );
         metrics
+    }
+
+    pub(super) fn reading_resumed(&self) {
+        self.reading_broke(RESUMED).inc();
+    }
+
+    pub(super) fn reading_given_up(&self) {
+        self.reading_broke(GIVEN_UP).inc();
+    }
+
+    fn reading_broke(&self, outcome: &'static str) -> impl Deref<Target = Counter> {
+        self.broken_readings.get_or_create(&OutcomeLabels { outcome })
     }
 
     pub(super) fn requested(&self, operation: &'static str, outcome: &'static str, seconds: f64) {

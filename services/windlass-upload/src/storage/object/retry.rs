@@ -19,6 +19,11 @@ impl Patience {
     pub(super) const BYTES: Self = Self(Duration::from_secs(30));
     /// For documents and whatever else a request waits for that is held by its own rules (DESIGN section 5).
     pub(super) const REQUEST: Self = Self(Duration::from_secs(2));
+    /// For the next bytes of an object that is being read, from when they were wanted. A proxy between us and who downloads
+    /// waits as long for them, so that more would serve nobody; with less, a store that stalls cuts downloads off.
+    pub(super) const READING: Self = Self(Duration::from_secs(60));
+    /// For what is tried again by its caller.
+    pub(super) const ONCE: Self = Self(Duration::ZERO);
 }
 
 /// The tries of one request. What it sends each time is the same.

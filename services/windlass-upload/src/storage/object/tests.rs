@@ -4,6 +4,7 @@ mod client;
 mod garbage;
 mod harm;
 mod proxy;
+mod reading;
 mod real;
 mod uploads;
 

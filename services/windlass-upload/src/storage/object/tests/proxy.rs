@@ -5,9 +5,11 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use http::{HeaderValue, Request, Response, StatusCode, header};
-use http_body_util::{BodyExt as _, Full};
-use hyper::body::Incoming;
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt as _, Full, StreamBody};
+use hyper::body::{Frame, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -34,6 +36,10 @@ pub(super) enum Fate {
     Refuse(u16, &'static str),
     /// It is carried out, and answered with this status and code.
     RefuseAfter(u16, &'static str),
+    /// It is carried out; half of the answer's body comes, then the connection closes.
+    Cut,
+    /// It is carried out; half of the answer's body comes, and nothing more ever.
+    Stall,
 }
 
 type Judge = dyn Fn(&Asked) -> Fate + Send + Sync;
@@ -93,6 +99,8 @@ impl Proxy {
     }
 }
 
+type Answer = UnsyncBoxBody<Bytes, std::io::Error>;
+
 /// Answers a request; an error closes its connection.
 async fn answer(
     request: Request<Incoming>,
@@ -100,7 +108,7 @@ async fn answer(
     judge: Arc<Judge>,
     client: reqwest::Client,
     hangs: Arc<Notify>,
-) -> Result<Response<Full<Bytes>>, std::io::Error> {
+) -> Result<Response<Answer>, std::io::Error> {
     let (head, body) = request.into_parts();
     let body = body.collect().await.map_err(std::io::Error::other)?.to_bytes();
     let asked = Asked {
@@ -119,8 +127,8 @@ async fn answer(
             hangs.notify_one();
             std::future::pending().await
         }
-        Fate::Refuse(status, code) => return Ok(refusal(status, code)),
-        Fate::Pass | Fate::LoseAfter | Fate::HangAfter | Fate::RefuseAfter(..) => {}
+        Fate::Refuse(status, code) => return Ok(refusal(status, code).map(whole)),
+        Fate::Pass | Fate::LoseAfter | Fate::HangAfter | Fate::RefuseAfter(..) | Fate::Cut | Fate::Stall => {}
     }
     let answered = pass_on(asked, target, client).await?;
     match fate {
@@ -129,16 +137,30 @@ async fn answer(
             hangs.notify_one();
             std::future::pending().await
         }
-        Fate::RefuseAfter(status, code) => Ok(refusal(status, code)),
-        Fate::Pass | Fate::LoseBefore | Fate::HangBefore | Fate::Refuse(..) => Ok(answered),
+        Fate::RefuseAfter(status, code) => Ok(refusal(status, code).map(whole)),
+        Fate::Cut => Ok(answered.map(|body| half(&body, std::future::ready(())))),
+        Fate::Stall => Ok(answered.map(|body| half(&body, std::future::pending()))),
+        Fate::Pass | Fate::LoseBefore | Fate::HangBefore | Fate::Refuse(..) => Ok(answered.map(whole)),
     }
 }
 
-async fn pass_on(
-    asked: Asked,
-    target: SocketAddr,
-    client: reqwest::Client,
-) -> Result<Response<Full<Bytes>>, std::io::Error> {
+fn whole(body: Bytes) -> Answer {
+    Full::new(body).map_err(|never| match never {}).boxed_unsync()
+}
+
+/// The first half of a body, which goes out; once `end` has come, the connection breaks.
+fn half(body: &Bytes, end: impl Future<Output = ()> + Send + 'static) -> Answer {
+    let first = stream::iter([Ok(body.slice(..body.len() / 2))]);
+    let broken = stream::once(async {
+        // Whoever waits for more writes what there is.
+        tokio::task::yield_now().await;
+        end.await;
+        Err(std::io::Error::other("cut"))
+    });
+    StreamBody::new(first.chain(broken).map_ok(Frame::data)).boxed_unsync()
+}
+
+async fn pass_on(asked: Asked, target: SocketAddr, client: reqwest::Client) -> Result<Response<Bytes>, std::io::Error> {
     let path = asked.head.uri.path_and_query().map_or("/", |path| path.as_str());
     let mut headers = asked.head.headers;
     let creates = headers.contains_key("x-oss-forbid-overwrite");
@@ -157,16 +179,16 @@ async fn pass_on(
         return Ok(refusal(409, "FileAlreadyExists"));
     }
     let body = response.bytes().await.map_err(std::io::Error::other)?;
-    let mut answered = Response::new(Full::new(body));
+    let mut answered = Response::new(body);
     *answered.status_mut() = status;
     *answered.headers_mut() = headers;
     answered.headers_mut().remove(header::TRANSFER_ENCODING);
     Ok(answered)
 }
 
-fn refusal(status: u16, code: &str) -> Response<Full<Bytes>> {
+fn refusal(status: u16, code: &str) -> Response<Bytes> {
     let body = format!("<?xml version=\"1.0\"?>\n<Error><Code>{code}</Code><Message>harm</Message></Error>");
-    let mut response = Response::new(Full::new(body.into()));
+    let mut response = Response::new(Bytes::from(body));
     *response.status_mut() = StatusCode::from_u16(status).unwrap();
     response
 }
