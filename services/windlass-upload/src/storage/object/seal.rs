@@ -126,7 +126,7 @@ impl ObjectStorage {
         let sealed = self.object(key.clone(), first.start, end);
         for _ in 0..COMPLETE_TRIES {
             let Some(listed) = self.store.list_parts(key, upload).await.map_err(failed(key))? else {
-                return self.find_completed(sealed).await;
+                return self.find_completed(sealed, Patience::REQUEST).await;
             };
             let mut listed: BTreeMap<_, _> = listed.into_iter().map(|part| (part.number, part)).collect();
             let mut parts = Vec::with_capacity(listed.len());
@@ -142,26 +142,38 @@ impl ObjectStorage {
                 let place = Place { key, upload, number };
                 match self.store.put_part(place, payload).await {
                     Ok(tag) => parts.push((number, tag)),
-                    Err(error) if error.is_gone() => return self.find_completed(sealed).await,
+                    Err(error) if error.is_gone() => return self.find_completed(sealed, Patience::REQUEST).await,
                     Err(error) => return Err(failed(key)(error)),
                 }
             }
             match self.store.finish(key, upload, &parts).await.map_err(failed(key))? {
-                Finish::Done => return Ok(sealed),
-                Finish::Gone => return self.find_completed(sealed).await,
+                Finish::Done => return self.find_completed(sealed, Patience::BYTES).await,
+                Finish::Gone => return self.find_completed(sealed, Patience::REQUEST).await,
                 Finish::Stale => {}
             }
         }
         Err(Error::FindSegment { key: key.clone() })
     }
 
-    /// What a multipart upload became that is there no more: whoever completed it named the same parts.
-    async fn find_completed(&self, sealed: Segment) -> Result<Segment, Error> {
-        let size = self.store.head(&sealed.key).await.map_err(failed(&sealed.key))?;
-        if size == Some(sealed.end - sealed.start) {
-            Ok(sealed)
-        } else {
-            Err(Error::FindSegment { key: sealed.key })
+    /// What a multipart upload has become: whoever completed it named the same parts.
+    async fn find_completed(&self, sealed: Segment, patience: Patience) -> Result<Segment, Error> {
+        self.confirm(&sealed.key, sealed.end - sealed.start, patience).await?;
+        Ok(sealed)
+    }
+
+    /// Waits until an object is there with all its bytes. That it is done is not enough to let go of what it is made of:
+    /// who asks a second time, because the first answer was late, is told so by some stores while they are still at it.
+    async fn confirm(&self, key: &str, size: u64, patience: Patience) -> Result<(), Error> {
+        let mut tries = patience.begin();
+        loop {
+            let found = self.store.head(key).await;
+            match found {
+                Ok(Some(found)) if found == size => return Ok(()),
+                Ok(None) if tries.wait().await => {}
+                Ok(_) => return Err(Error::FindSegment { key: key.to_owned() }),
+                Err(error) if error.is_temporary() && tries.wait().await => {}
+                Err(error) => return Err(failed(key)(error)),
+            }
         }
     }
 
@@ -172,16 +184,17 @@ impl ObjectStorage {
             return self.store.put(key, whole, Patience::BYTES).await.map_err(failed(key));
         }
         let upload = self.store.begin(key).await.map_err(failed(key))?;
-        let stored = self.store_pieces(key, &upload, plan(sources, self.store.rules())).await;
-        if stored.is_err()
-            && let Err(error) = self.store.abort(key, &upload).await
-        {
-            tracing::debug!(
-                error = &error as &dyn std::error::Error,
-                "a multipart upload without a use stays"
-            );
+        let size = whole.size();
+        if let Err(error) = self.store_pieces(key, &upload, plan(sources, self.store.rules())).await {
+            if let Err(error) = self.store.abort(key, &upload).await {
+                tracing::debug!(
+                    error = &error as &dyn std::error::Error,
+                    "a multipart upload without a use stays"
+                );
+            }
+            return Err(error);
         }
-        stored
+        self.confirm(key, size, Patience::BYTES).await
     }
 
     async fn store_pieces(&self, key: &str, upload: &str, pieces: Vec<Piece>) -> Result<(), Error> {

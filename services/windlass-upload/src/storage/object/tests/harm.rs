@@ -312,6 +312,26 @@ async fn what_is_gone_was_finished_if_its_object_is_there(kind: Kind) {
     verify(&storage, &sealed, length(unit(kind))).await;
 }
 
+/// The gateway of these tests says so to who completes an upload a second time while it is still at it.
+#[tokio::test]
+async fn an_object_that_is_said_to_be_there_and_is_not_yet_is_waited_for() {
+    let real = Real::start(Kind::S3);
+    let promised = AtomicUsize::new(0);
+    let proxy = real.judged(move |asked| {
+        let completes = asked.operation == "CompleteMultipartUpload";
+        if completes && promised.fetch_add(1, Ordering::SeqCst) == 0 {
+            Fate::Promise
+        } else {
+            Fate::Pass
+        }
+    });
+    let proxy = proxy.await;
+    let storage = storage_behind(&proxy, Kind::S3);
+    let (_, store) = create(&storage, Kind::S3).await;
+    let sealed = go_on(&storage, &store).await.unwrap();
+    verify(&storage, &sealed, length(MIB)).await;
+}
+
 #[tokio::test]
 async fn what_alibaba_oss_refuses_is_not_asked_of_it() {
     let bucket = Bucket::start();

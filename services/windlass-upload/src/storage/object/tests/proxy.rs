@@ -36,6 +36,8 @@ pub(super) enum Fate {
     Refuse(u16, &'static str),
     /// It is carried out, and answered with this status and code.
     RefuseAfter(u16, &'static str),
+    /// It is answered as if it were done, and is carried out once somebody has looked in vain for the object.
+    Promise,
     /// It is carried out; half of the answer's body comes, then the connection closes.
     Cut,
     /// It is carried out; half of the answer's body comes, and nothing more ever.
@@ -72,13 +74,16 @@ impl Proxy {
         let judge: Arc<Judge> = Arc::new(judge);
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         let hanging = Arc::new(Notify::new());
-        let hangs = Arc::clone(&hanging);
+        let signals = Signals {
+            hangs: Arc::clone(&hanging),
+            looked: Arc::default(),
+        };
         let accepting = async move {
             while let Ok((socket, _)) = listener.accept().await {
-                let (judge, client, hangs) = (Arc::clone(&judge), client.clone(), Arc::clone(&hangs));
+                let (judge, client, signals) = (Arc::clone(&judge), client.clone(), signals.clone());
                 let service = service_fn(move |request| {
-                    let (judge, client, hangs) = (Arc::clone(&judge), client.clone(), Arc::clone(&hangs));
-                    answer(request, (target, kind), judge, client, hangs)
+                    let (judge, client, signals) = (Arc::clone(&judge), client.clone(), signals.clone());
+                    answer(request, (target, kind), judge, client, signals)
                 });
                 tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(socket), service));
             }
@@ -99,6 +104,15 @@ impl Proxy {
     }
 }
 
+/// What requests tell of.
+#[derive(Clone)]
+struct Signals {
+    /// That one began to hang.
+    hangs: Arc<Notify>,
+    /// That one was answered that looked for an object.
+    looked: Arc<Notify>,
+}
+
 type Answer = UnsyncBoxBody<Bytes, std::io::Error>;
 
 /// Answers a request; an error closes its connection.
@@ -107,7 +121,7 @@ async fn answer(
     (target, kind): (SocketAddr, Kind),
     judge: Arc<Judge>,
     client: reqwest::Client,
-    hangs: Arc<Notify>,
+    Signals { hangs, looked }: Signals,
 ) -> Result<Response<Answer>, std::io::Error> {
     let (head, body) = request.into_parts();
     let body = body.collect().await.map_err(std::io::Error::other)?.to_bytes();
@@ -128,9 +142,20 @@ async fn answer(
             std::future::pending().await
         }
         Fate::Refuse(status, code) => return Ok(refusal(status, code).map(whole)),
+        Fate::Promise => {
+            tokio::spawn(async move {
+                looked.notified().await;
+                pass_on(asked, target, client).await
+            });
+            return Ok(Response::new(whole("<Done/>".into())));
+        }
         Fate::Pass | Fate::LoseAfter | Fate::HangAfter | Fate::RefuseAfter(..) | Fate::Cut | Fate::Stall => {}
     }
+    let looks = asked.head.method == http::Method::HEAD;
     let answered = pass_on(asked, target, client).await?;
+    if looks {
+        looked.notify_waiters();
+    }
     match fate {
         Fate::LoseAfter => Err(std::io::Error::other("lost")),
         Fate::HangAfter => {
@@ -140,7 +165,7 @@ async fn answer(
         Fate::RefuseAfter(status, code) => Ok(refusal(status, code).map(whole)),
         Fate::Cut => Ok(answered.map(|body| half(&body, std::future::ready(())))),
         Fate::Stall => Ok(answered.map(|body| half(&body, std::future::pending()))),
-        Fate::Pass | Fate::LoseBefore | Fate::HangBefore | Fate::Refuse(..) => Ok(answered.map(whole)),
+        Fate::Pass | Fate::LoseBefore | Fate::HangBefore | Fate::Refuse(..) | Fate::Promise => Ok(answered.map(whole)),
     }
 }
 
