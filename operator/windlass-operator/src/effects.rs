@@ -12,6 +12,7 @@ use std::fmt;
 
 use kube::core::DynamicObject;
 use serde_json::Value;
+use windlass_election::{Order, Ordinal};
 
 use crate::kind::Identity;
 
@@ -67,6 +68,58 @@ pub enum Action {
     },
     /// Write the status of the resource.
     Report(Value),
+    /// Write the status of the resource, if that is as it was seen: something is decided by it.
+    Commit {
+        /// The whole status.
+        status: Value,
+        /// The resource.
+        seen: Seen,
+    },
+    /// Make a Secret whose values nobody has chosen. One that is there stays as it is.
+    Generate {
+        /// Which.
+        what: Identity,
+        /// All of it but the values.
+        object: Box<DynamicObject>,
+        /// The keys that get a value.
+        keys: Vec<&'static str>,
+    },
+    /// Set one label of an object that others write too.
+    Label {
+        /// Of what.
+        what: Identity,
+        /// What is there.
+        seen: Seen,
+        /// The label.
+        key: &'static str,
+        /// What it says from now on.
+        value: &'static str,
+    },
+    /// Remove a pod that will be made anew.
+    Restart {
+        /// The pod.
+        what: Identity,
+        /// What is there.
+        seen: Seen,
+    },
+    /// Say in a lease who holds it.
+    Hold {
+        /// The lease.
+        what: Identity,
+        /// What is there.
+        seen: Seen,
+        /// Who.
+        holder: String,
+        /// In which term.
+        transitions: i32,
+    },
+    /// Tell an agent of the resource what to do. What it answers is for the next pass; that it does not is no failure.
+    Order {
+        /// Which.
+        to: Ordinal,
+        /// What.
+        order: Order,
+    },
     /// Tell people that something has changed.
     Tell {
         /// How good it is.
@@ -97,7 +150,17 @@ impl fmt::Display for Action {
                 ..
             } => write!(f, "~ {what}: somebody changed {path}"),
             Self::Remove { what, .. } => write!(f, "- {what}"),
-            Self::Report(status) => write!(f, "= status {status}"),
+            Self::Report(status) | Self::Commit { status, .. } => write!(f, "= status {status}"),
+            Self::Generate { what, .. } => write!(f, "+ {what}"),
+            Self::Label { what, key, value, .. } => write!(f, "~ {what}: {key}={value}"),
+            Self::Restart { what, .. } => write!(f, "- {what}, to be made anew"),
+            Self::Hold {
+                what,
+                holder,
+                transitions,
+                ..
+            } => write!(f, "~ {what}: held by {holder:?} in term {transitions}"),
+            Self::Order { to, order } => write!(f, "> member {to}: {order:?}"),
             Self::Tell { reason, note, .. } => write!(f, "! {reason}: {note}"),
         }
     }
@@ -115,6 +178,12 @@ pub enum Error {
     /// The object is not as it was when this was decided, or somebody else owns a field of it.
     #[error("{action} was refused: the object has changed")]
     Overtaken {
+        /// What.
+        action: String,
+    },
+    /// The resource has no agents.
+    #[error("{action} was not sent: there is nobody to order")]
+    Order {
         /// What.
         action: String,
     },

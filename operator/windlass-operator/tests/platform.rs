@@ -82,7 +82,14 @@ impl World {
                 self.objects.insert(what.clone(), object);
             }
             Action::Remove { what, .. } => drop(self.objects.remove(what)),
-            Action::Report(_) | Action::Tell { .. } => panic!("a plan only writes objects"),
+            Action::Report(_)
+            | Action::Commit { .. }
+            | Action::Tell { .. }
+            | Action::Generate { .. }
+            | Action::Label { .. }
+            | Action::Restart { .. }
+            | Action::Hold { .. }
+            | Action::Order { .. } => panic!("a Platform's plan only writes objects"),
         }
     }
 

@@ -5,14 +5,17 @@
 //! anew. Nothing is sent once this process does not lead.
 
 use k8s_openapi::api::core::v1::ObjectReference;
-use kube::api::{DeleteParams, Patch, PatchParams, Preconditions, PropagationPolicy};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use k8s_openapi::jiff::Timestamp;
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions, PropagationPolicy};
 use kube::core::{ApiResource, DynamicObject};
 use kube::runtime::events::{Event, EventType, Recorder};
 use kube::{Api, Client};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
-use super::{Action, Effects, Error, Mood};
+use super::{Action, Effects, Error, Mood, Seen};
 use crate::election::lease::Leadership;
+use crate::kind::Identity;
 use crate::metrics::Metrics;
 use crate::objects;
 use crate::watch::Reference;
@@ -76,7 +79,7 @@ impl Effects for Cluster {
                 let applied = api.patch(&what.name, &parameters, &Patch::Apply(&*object)).await;
                 ("apply", applied.map(drop))
             }
-            Action::Remove { what, seen } => {
+            Action::Remove { what, seen } | Action::Restart { what, seen } => {
                 let parameters = DeleteParams {
                     preconditions: Some(Preconditions {
                         resource_version: Some(seen.version),
@@ -88,19 +91,28 @@ impl Effects for Cluster {
                 let api = objects::api(&self.client, &self.of, what.kind);
                 ("remove", api.delete(&what.name, &parameters).await.map(drop))
             }
-            Action::Report(status) => {
-                let document = json!({
-                    "apiVersion": self.resource.api_version,
-                    "kind": self.resource.kind,
-                    "metadata": { "name": self.of.name },
-                    "status": status,
-                });
-                let api: Api<DynamicObject> =
-                    Api::namespaced_with(self.client.clone(), &self.of.namespace, &self.resource);
-                let (parameters, patch) = (PatchParams::apply(MANAGER).force(), Patch::Apply(document));
-                let patched = api.patch_status(&self.of.name, &parameters, &patch).await;
-                ("report", patched.map(drop))
+            Action::Report(status) => ("report", self.write_status(status, None).await),
+            Action::Commit { status, seen } => ("report", self.write_status(status, Some(seen)).await),
+            Action::Generate { what, object, keys } => ("generate", self.generate(&what, *object, &keys).await),
+            Action::Label { what, seen, key, value } => {
+                let change = json!({ "metadata": { "labels": { key: value } } });
+                ("label", self.merge(&what, seen, change).await)
             }
+            Action::Hold {
+                what,
+                seen,
+                holder,
+                transitions,
+            } => {
+                // The time is for people; nobody decides by it.
+                let change = json!({ "spec": {
+                    "holderIdentity": holder,
+                    "leaseTransitions": transitions,
+                    "renewTime": MicroTime(Timestamp::now()),
+                } });
+                ("hold", self.merge(&what, seen, change).await)
+            }
+            Action::Order { .. } => return Err(Error::Order { action: said }),
             Action::Tell { mood, reason, note } => {
                 let event = Event {
                     type_: match mood {
@@ -124,4 +136,58 @@ impl Effects for Cluster {
             Err(source) => Err(Error::Request { action: said, source }),
         }
     }
+}
+
+impl Cluster {
+    /// Writes the whole status; if `seen`, only that version's.
+    async fn write_status(&self, status: Value, seen: Option<Seen>) -> Result<(), kube::Error> {
+        let mut document = json!({
+            "apiVersion": self.resource.api_version,
+            "kind": self.resource.kind,
+            "metadata": { "name": self.of.name },
+            "status": status,
+        });
+        if let Some(seen) = seen {
+            document["metadata"]["uid"] = seen.uid.into();
+            document["metadata"]["resourceVersion"] = seen.version.into();
+        }
+        let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), &self.of.namespace, &self.resource);
+        let (parameters, patch) = (PatchParams::apply(MANAGER).force(), Patch::Apply(document));
+        api.patch_status(&self.of.name, &parameters, &patch).await.map(drop)
+    }
+
+    /// Makes a Secret with values of its own. Of two that do so at once the first is right.
+    async fn generate(&self, what: &Identity, mut object: DynamicObject, keys: &[&str]) -> Result<(), kube::Error> {
+        let values: Map<String, Value> = keys
+            .iter()
+            .map(|key| ((*key).to_owned(), Value::String(secret())))
+            .collect();
+        object.data["stringData"] = Value::Object(values);
+        let api = objects::api(&self.client, &self.of, what.kind);
+        match api.create(&PostParams::default(), &object).await {
+            Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(()),
+            made => made.map(drop),
+        }
+    }
+
+    /// Changes a part of an object that others write too, if it is as it was seen.
+    async fn merge(&self, what: &Identity, seen: Seen, mut change: Value) -> Result<(), kube::Error> {
+        change["metadata"]["uid"] = seen.uid.into();
+        change["metadata"]["resourceVersion"] = seen.version.into();
+        let parameters = PatchParams {
+            field_manager: Some(MANAGER.to_owned()),
+            ..PatchParams::default()
+        };
+        let api = objects::api(&self.client, &self.of, what.kind);
+        api.patch(&what.name, &parameters, &Patch::Merge(change))
+            .await
+            .map(drop)
+    }
+}
+
+/// 256 bits that nobody else knows, in hexadecimal.
+fn secret() -> String {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).expect("the system's random source answers once the system has started");
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -24,9 +24,18 @@ impl Print {
 
 impl Effects for Print {
     async fn carry_out(&self, action: Action) -> Result<(), Error> {
-        if matches!(action, Action::Apply { .. } | Action::Remove { .. }) {
-            let mut text = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            writeln!(text, "{action}").expect("a text takes what is written");
+        match action {
+            Action::Report(_) | Action::Commit { .. } | Action::Tell { .. } => {}
+            Action::Apply { .. }
+            | Action::Remove { .. }
+            | Action::Generate { .. }
+            | Action::Label { .. }
+            | Action::Restart { .. }
+            | Action::Hold { .. }
+            | Action::Order { .. } => {
+                let mut text = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+                writeln!(text, "{action}").expect("a text takes what is written");
+            }
         }
         Ok(())
     }

@@ -77,7 +77,14 @@ pub fn check(plan: &Plan, observed: &Observed) -> Result<(), Violation> {
                     return Err(Violation::Reselect { what: what.to_string() });
                 }
             }
-            Action::Report(_) | Action::Tell { .. } => {
+            Action::Report(_)
+            | Action::Commit { .. }
+            | Action::Tell { .. }
+            | Action::Generate { .. }
+            | Action::Label { .. }
+            | Action::Restart { .. }
+            | Action::Hold { .. }
+            | Action::Order { .. } => {
                 return Err(Violation::Write {
                     actions: plan.actions.len(),
                 });

@@ -4,13 +4,12 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 use windlass_api::Platform;
-use windlass_api::platform::Peer;
 
 use super::plan::selector;
 use super::pods::{ADMIN_PORT, PORT, Role};
+use crate::network::{DNS, peer, tcp};
 
-/// DNS, and what HTTPS has.
-const DNS: u16 = 53;
+/// What HTTPS has.
 const HTTPS: u16 = 443;
 /// Redis's own.
 const REDIS: u16 = 6379;
@@ -71,24 +70,4 @@ fn ports(platform: &Platform) -> BTreeSet<u16> {
             .filter_map(|port| u16::try_from(*port).ok()),
     );
     ports
-}
-
-fn tcp(port: u16) -> Value {
-    json!({ "protocol": "TCP", "port": port })
-}
-
-fn peer(peer: &Peer) -> Value {
-    let mut selected = json!({ "podSelector": labels(&peer.pod_labels) });
-    if !peer.namespace_labels.is_empty() {
-        selected["namespaceSelector"] = labels(&peer.namespace_labels);
-    }
-    selected
-}
-
-fn labels(labels: &std::collections::BTreeMap<String, String>) -> Value {
-    if labels.is_empty() {
-        json!({})
-    } else {
-        json!({ "matchLabels": labels })
-    }
 }
