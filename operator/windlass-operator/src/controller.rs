@@ -70,6 +70,7 @@ impl Tools {
             resource,
             of: of.clone(),
             regarding,
+            agents: None,
         }
     }
 }

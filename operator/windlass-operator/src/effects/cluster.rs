@@ -18,6 +18,7 @@ use crate::election::lease::Leadership;
 use crate::kind::Identity;
 use crate::metrics::Metrics;
 use crate::objects;
+use crate::redis::agents::Agents;
 use crate::watch::Reference;
 
 /// Whose fields are the operator's.
@@ -42,6 +43,8 @@ pub struct Cluster {
     pub of: Reference,
     /// What events speak of.
     pub regarding: ObjectReference,
+    /// Who is ordered, if the resource has agents.
+    pub agents: Option<Agents>,
 }
 
 impl Effects for Cluster {
@@ -112,7 +115,13 @@ impl Effects for Cluster {
                 } });
                 ("hold", self.merge(&what, seen, change).await)
             }
-            Action::Order { .. } => return Err(Error::Order { action: said }),
+            Action::Order { to, order } => {
+                let Some(agents) = &self.agents else {
+                    return Err(Error::Order { action: said });
+                };
+                agents.order(to, &order).await;
+                return Ok(());
+            }
             Action::Tell { mood, reason, note } => {
                 let event = Event {
                     type_: match mood {
