@@ -214,6 +214,18 @@ impl Member {
         self.is_open
     }
 
+    /// Until when its Redis takes writes by its will, as things stand; nothing while it takes none.
+    #[must_use]
+    pub fn open_until(&self) -> Option<Moment> {
+        self.tenure.as_ref().filter(|_| self.is_open)?.until()
+    }
+
+    /// Whether a promise of it holds, so that it would not detach.
+    #[must_use]
+    pub fn is_promised(&self, now: Moment) -> bool {
+        self.promised_until > now
+    }
+
     /// Whether the Redis process that runs is the one that was in step, or was the primary.
     #[must_use]
     pub fn is_in_step(&self) -> bool {
@@ -252,7 +264,7 @@ impl Member {
             Order::Probe => vec![Action::Reply(Reply::State(State {
                 term: self.durable.term,
                 role: self.durable.role,
-                is_promised: self.promised_until > now,
+                is_promised: self.is_promised(now),
                 is_in_step: self.is_in_step(),
             }))],
             Order::Detach { term } => self.detach(term, now),

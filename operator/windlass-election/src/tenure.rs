@@ -70,11 +70,18 @@ impl Tenure {
         }
     }
 
-    /// Whether writes may be taken. A lone member has nobody to promise it anything: its lease decides.
+    /// Until when writes may be taken, as things stand; nothing, if they never might. A lone member has nobody to promise it
+    /// anything: its lease decides.
+    #[must_use]
+    pub fn until(&self) -> Option<Moment> {
+        let of_others = self.promises.values().copied().min().flatten();
+        self.lease_until.max(of_others)
+    }
+
+    /// Whether writes may be taken.
     #[must_use]
     pub fn holds(&self, now: Moment) -> bool {
-        let of_others = || !self.promises.is_empty() && self.promises.values().all(|until| *until > Some(now));
-        self.lease_until > Some(now) || of_others()
+        self.until() > Some(now)
     }
 
     /// Who is to be asked for a promise now: half of what the lease gave is over, and of theirs. They are asked at most four

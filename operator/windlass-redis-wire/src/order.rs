@@ -48,6 +48,9 @@ pub struct Sight {
     pub position: Option<Position>,
     /// Its connection to its primary, of a replica.
     pub link: Option<Link>,
+    /// The random id of its Redis' process (`run_id`), by which a primary that hands over names its heir.
+    #[serde(default)]
+    pub run: Option<String>,
     /// The version of its Redis.
     pub version: Option<String>,
     /// What its data takes, in bytes of memory.
