@@ -213,8 +213,12 @@ func install(t *testing.T, space string, arguments ...string) {
 // tool runs one of the programs that tests/charts/tools pins; helm reads nothing of the user's.
 func tool(name string, arguments ...string) (string, error) {
 	running := exec.Command(filepath.Join(os.Getenv("WINDLASS_CHART_TOOLS"), name), arguments...)
-	folder := os.TempDir()
-	running.Env = append(os.Environ(), "HELM_CONFIG_HOME="+folder+"/none", "HELM_DATA_HOME="+folder+"/none", "HELM_CACHE_HOME="+folder+"/none")
+	running.Env = helmEnvironment()
 	output, err := running.CombinedOutput()
 	return string(output), err
+}
+
+func helmEnvironment() []string {
+	folder := os.TempDir()
+	return append(os.Environ(), "HELM_CONFIG_HOME="+folder+"/none", "HELM_DATA_HOME="+folder+"/none", "HELM_CACHE_HOME="+folder+"/none")
 }
