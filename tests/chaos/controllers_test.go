@@ -17,6 +17,9 @@ type controller struct {
 	// The first version, and what happens to it then. All that `prepare` makes is there before.
 	first   object
 	history []step
+	// What the last step removes, and a patch by which the spec refers to a Secret's key `secret`.
+	sheds    string
+	refersTo func(secret string) object
 }
 
 // step is one change of a resource, as a merge patch of its spec.
@@ -35,7 +38,7 @@ var controllers = []controller{{
 		"api/v1/serviceaccounts", "api/v1/configmaps", "apis/networking.k8s.io/v1/networkpolicies", "api/v1/services", "apis/apps/v1/deployments",
 		"apis/policy/v1/poddisruptionbudgets", "apis/gateway.networking.k8s.io/v1/httproutes", "apis/networking.k8s.io/v1/ingresses",
 	},
-	rests: []string{"RollingOut", "Converged", "WaitingForChange"},
+	rests: []string{"RollingOut", "Converged", "WaitingForChange", "Suspended"},
 	first: object{
 		"apiVersion": "windlass.dev/v1alpha1", "kind": "Platform", "metadata": object{"name": name},
 		"spec": object{
@@ -60,6 +63,8 @@ var controllers = []controller{{
 			"upload": object{"serviceAccount": "uploader", "replicas": nil, "podAnnotations": nil},
 		}},
 	},
+	sheds:    "ingresses",
+	refersTo: func(secret string) object { return object{"auth": object{"hmacSecret": object{"name": secret}}} },
 }}
 
 // each tries every controller.
@@ -85,7 +90,7 @@ func prepare(t *testing.T) (space string) {
 	value := base64.StdEncoding.EncodeToString([]byte(strings.Repeat("s", 32)))
 	for secret, keys := range map[string][]string{
 		"tokens": {"secret"}, "links": {"secret"}, "redis": {"password", "ca.crt"}, "bucket": {"id", "secret", "ca.crt"}, "api": {"key"},
-		"issuer": {"ca.crt"}, "hooks": {"ca.crt"}, "azure": {"key"},
+		"issuer": {"ca.crt"}, "hooks": {"ca.crt"}, "azure": {"key"}, "oss": {"id", "secret"},
 	} {
 		data := object{}
 		for _, key := range keys {
@@ -93,6 +98,9 @@ func prepare(t *testing.T) (space string) {
 		}
 		create(t, within(space, "api/v1/secrets"), object{"metadata": object{"name": secret}, "data": data})
 	}
+	create(t, within(space, "api/v1/persistentvolumeclaims"), object{"metadata": object{"name": "uploads"}, "spec": object{
+		"accessModes": []any{"ReadWriteMany"}, "resources": object{"requests": object{"storage": "1Gi"}},
+	}})
 	return space
 }
 

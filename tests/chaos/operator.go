@@ -116,10 +116,15 @@ func (o *operator) signal(what syscall.Signal) (ended chan struct{}) {
 // kill returns when the process is gone: nothing of it is sent after that.
 func (o *operator) kill() { <-o.signal(syscall.SIGKILL) }
 
-func (o *operator) end(t *testing.T) {
+// last says that none follows the process that runs.
+func (o *operator) last() {
 	o.mutex.Lock()
+	defer o.mutex.Unlock()
 	o.over = true
-	o.mutex.Unlock()
+}
+
+func (o *operator) end(t *testing.T) {
+	o.last()
 	o.kill()
 	o.CloseClientConnections()
 	o.Close()

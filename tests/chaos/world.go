@@ -127,6 +127,11 @@ func settled(of controller, space string) error {
 	if err != nil {
 		return err
 	}
+	return rests(of, found)
+}
+
+// rests fails with what is still to do, or not yet said.
+func rests(of controller, found any) error {
 	if newest, observed := at(found, "metadata", "generation"), at(found, "status", "observedGeneration"); newest != observed {
 		return fmt.Errorf("version %v, observed is %v", newest, observed)
 	}
@@ -137,7 +142,7 @@ func settled(of controller, space string) error {
 }
 
 // reasonOf is the reason of a condition.
-func reasonOf(found object, condition string) string {
+func reasonOf(found any, condition string) string {
 	conditions, _ := at(found, "status", "conditions").([]any)
 	for _, entry := range conditions {
 		if at(entry, "type") == condition {
