@@ -33,6 +33,11 @@ func (c *Cluster) certify() error {
 			return err
 		}
 	}
+	if c.Gateway {
+		if err := authority.issue(gatewayName, gatewayName, "", c.address(), "127.0.0.1", "localhost"); err != nil {
+			return err
+		}
+	}
 	for _, node := range c.nodes() {
 		name := node.Name()
 		if err := authority.issue(name, "system:node:"+name, "system:nodes", name, node.Address()); err != nil {

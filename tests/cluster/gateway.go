@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/base64"
 	"fmt"
 	"io"
 	"net"
@@ -35,15 +36,22 @@ func (c *Cluster) startGateway() error {
 	if err := c.define(filepath.Join(filepath.Dir(contour), "definitions")); err != nil {
 		return err
 	}
-	names := map[string]any{"Name": gatewayName, "Namespace": gatewayNamespace}
-	objects, err := render("gateway.yaml", names)
+	values := map[string]any{"Name": gatewayName, "Namespace": gatewayNamespace}
+	for value, file := range map[string]string{"Certificate": gatewayName + ".crt", "Key": gatewayName + ".key"} {
+		content, err := os.ReadFile(c.path("pki", file))
+		if err != nil {
+			return err
+		}
+		values[value] = base64.StdEncoding.EncodeToString(content)
+	}
+	objects, err := render("gateway.yaml", values)
 	if err != nil {
 		return err
 	}
 	if err := apply(c.adminConfig(), string(objects)); err != nil {
 		return err
 	}
-	configuration, err := render("contour.yaml", names)
+	configuration, err := render("contour.yaml", values)
 	if err != nil {
 		return err
 	}

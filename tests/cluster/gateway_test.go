@@ -29,7 +29,9 @@ kind: Ingress
 metadata: { name: web }
 spec:
   ingressClassName: contour
-  rules: [{ host: ingress.example, http: { paths: [{ path: /, pathType: Prefix, backend: { service: { name: web, port: { number: 80 } } } }] } }]
+  rules: [{ host: ingress.example, http: { paths: [
+    { path: /other, pathType: Prefix, backend: { service: { name: web, port: { number: 80 } } } },
+    { path: /, pathType: Prefix, backend: { service: { name: web, port: { number: 80 } } } }] } }]
 `)
 	gateway := harness.Run(t, "gateway", spread)
 	for _, way := range []struct{ to, host string }{
