@@ -149,14 +149,7 @@ func TestAPlatformIsInstalledUploadedToUpgradedAndRemoved(t *testing.T) {
 	t.Parallel()
 	space := harness.Namespace(t, cluster)
 	harness.Kube(t, cluster, "label", "namespace", space, "pod-security.kubernetes.io/enforce=restricted")
-	// Its nodes have the files of this machine.
-	folder := t.TempDir()
-	if err := errors.Join(os.Chown(folder, nonroot, nonroot), os.Chmod(filepath.Dir(folder), 0o755)); err != nil {
-		t.Fatal(err)
-	}
-	needs := strings.NewReplacer("$SECRET", secret, "$TOKEN", token(), "$SPACE", space, "$FOLDER", folder).Replace(redisAndVolume)
-	harness.Create(t, cluster, space, needs)
-	t.Cleanup(func() { harness.Kube(t, cluster, "delete", "pv", "t-charts-uploads", "--wait=false") })
+	createNeeds(t, space)
 	install(t, space, "install", "here", platform, "--values", charts[0].values, "--wait")
 	harness.Eventually(t, func() error {
 		conditions := harness.Kube(t, cluster, "-n", space, "get", "platform", "up", "--output", "jsonpath={.status.conditions}")
@@ -199,6 +192,18 @@ func TestAPlatformIsInstalledUploadedToUpgradedAndRemoved(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+// createNeeds makes what a Platform needs in a namespace. The volume is a folder of this machine, whose files its nodes have.
+func createNeeds(t *testing.T, space string) {
+	t.Helper()
+	folder := t.TempDir()
+	if err := errors.Join(os.Chown(folder, nonroot, nonroot), os.Chmod(filepath.Dir(folder), 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	needs := strings.NewReplacer("$SECRET", secret, "$TOKEN", token(), "$SPACE", space, "$FOLDER", folder).Replace(redisAndVolume)
+	harness.Create(t, cluster, space, needs)
+	t.Cleanup(func() { harness.Kube(t, cluster, "delete", "pv", space, "--wait=false") })
 }
 
 // install runs helm on the cluster.

@@ -11,14 +11,14 @@ import (
 	"windlass/tests/cluster/harness"
 )
 
-// One cluster serves all tests. Its policies are enforced, and two nodes are enough to spread over.
+// One cluster serves nearly all tests. Its policies are enforced, it has a gateway, and two nodes are enough to spread over.
 const cluster = "t-charts"
 
 func TestMain(m *testing.M) {
 	os.Exit(func() int {
 		// The machine's own cluster is not meant.
 		os.Unsetenv("KUBECONFIG")
-		running, err := harness.Start("--nodes=2", "--policies", cluster)
+		running, err := harness.Start("--nodes=2", "--policies", "--gateway", cluster)
 		if err != nil {
 			fmt.Println(err)
 			return 1

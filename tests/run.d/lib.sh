@@ -58,6 +58,15 @@ npm_install() {
     npm ci --prefix "$folder" --cache "$CACHE/npm-cache" --ignore-scripts --no-audit --no-fund
 }
 
+# Node looks for packages beside the files that import them.
+link_packages() {
+    local project=$1 folder
+    folder=$(npm_packages "$project")
+    # A node_modules of a hand-made `npm ci` would shadow the link; it holds nothing that cannot be made again.
+    [[ -L $project/node_modules ]] || rm -rf "$project/node_modules"
+    ln -sfn "$folder/node_modules" "$project/node_modules"
+}
+
 # Installs a requirements file with hashes into a virtual environment in the cache; prints its interpreter.
 python_packages() {
     local requirements=$1 folder
