@@ -15,10 +15,16 @@ import (
 	"windlass/tests/cluster/harness"
 )
 
-const platform = "../../charts/windlass-platform"
+const (
+	platform = "../../charts/windlass-platform"
+	// In both charts.
+	alerts = "/files/alerts.yaml"
+)
 
 func TestTheRulesAreRulesAndFireWhenTheyShould(t *testing.T) {
-	for _, arguments := range [][]string{{"check", "rules", "--lint-fatal", platform + "/files/alerts.yaml"}, {"test", "rules", "alerts.yaml"}} {
+	for _, arguments := range [][]string{
+		{"check", "rules", "--lint-fatal", platform + alerts, operatorChart + alerts}, {"test", "rules", "alerts.yaml", "operator-alerts.yaml"},
+	} {
 		if output, err := exec.Command("promtool", arguments...).CombinedOutput(); err != nil {
 			t.Errorf("promtool %v: %v: %s", arguments, err, output)
 		}
@@ -49,15 +55,16 @@ func TestTheDashboardsExpressionsCanBeEvaluated(t *testing.T) {
 }
 
 func TestEveryAlertSaysWhatToDoInTheDocuments(t *testing.T) {
-	alerts := matches(read(t, platform+"/files/alerts.yaml"), `(?m)^ +- alert: (\w+)$`)
+	rules := read(t, platform+alerts) + read(t, operatorChart+alerts)
+	names := matches(rules, `(?m)^ +- alert: (\w+)$`)
 	sections := matches(read(t, "../../docs/alerts.md"), `(?m)^## (\w+)$`)
-	slices.Sort(alerts)
+	slices.Sort(names)
 	slices.Sort(sections)
-	if !slices.Equal(alerts, sections) {
-		t.Errorf("alerts: %v\nsections of docs/alerts.md: %v", alerts, sections)
+	if !slices.Equal(names, sections) {
+		t.Errorf("alerts: %v\nsections of docs/alerts.md: %v", names, sections)
 	}
-	for _, alert := range alerts {
-		if !strings.Contains(read(t, platform+"/files/alerts.yaml"), "runbook_url: docs/alerts.md#"+strings.ToLower(alert)+"\n") {
+	for _, alert := range names {
+		if !strings.Contains(rules, "runbook_url: docs/alerts.md#"+strings.ToLower(alert)+"\n") {
 			t.Errorf("%s does not name its section", alert)
 		}
 	}
@@ -122,7 +129,7 @@ var selector = regexp.MustCompile(`\b(windlass_[a-z0-9_]+)(?:\{([^}]*)\})?`)
 func expressions(t *testing.T) []string {
 	t.Helper()
 	var rules []string
-	for _, line := range strings.Split(read(t, platform+"/files/alerts.yaml"), "\n") {
+	for _, line := range strings.Split(read(t, platform+alerts), "\n") {
 		// Summaries name labels only, and comments nothing.
 		if !strings.Contains(line, "summary:") && !strings.Contains(line, "#") {
 			rules = append(rules, line)
