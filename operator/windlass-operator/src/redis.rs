@@ -74,7 +74,7 @@ const CALM: Duration = Duration::from_secs(2);
 /// Between two passes where something is not: how often members are told again.
 const BEAT: Duration = Duration::from_secs(1);
 /// Between two passes while somebody becomes the primary: each costs the pause in writes that long.
-const HURRY: Duration = Duration::from_millis(200);
+const HURRY: Duration = Duration::from_millis(100);
 /// After what was decided is written: it is read and acted by at once.
 const AT_ONCE: Duration = Duration::from_millis(10);
 
@@ -206,8 +206,18 @@ impl controller::Controller for Controller {
         });
         let passed = self.pass_over(tools, of, redis, &mut known).await;
         self.known().insert(of.clone(), known);
-        let Applied { writes, again } = passed?;
-        Ok(Passed::Done { writes, again })
+        match passed {
+            Ok(Applied { writes, again }) => Ok(Passed::Done { writes, again }),
+            // Members and their pods change all the time: what was decided on is no more, and the next pass decides anew.
+            Err(Error::Apply(error @ effects::Error::Overtaken { .. })) => {
+                tracing::info!(namespace = of.namespace, name = of.name, error = %error, "overtaken");
+                Ok(Passed::Done {
+                    writes: 1,
+                    again: HURRY,
+                })
+            }
+            Err(error) => Err(error),
+        }
     }
 }
 

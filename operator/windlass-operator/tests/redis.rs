@@ -147,6 +147,39 @@ fn a_supervised_update_stops_before_the_switchover() {
 }
 
 #[test]
+fn a_version_that_does_not_start_gives_way_to_the_next_whether_there_is_a_primary_or_not() {
+    let image = |version| format!("registry.example/windlass-redis:{version}");
+    let mut world = World::of(sample("redis-smallest.yaml"));
+    world.broken = Some(image("0.1.0"));
+    for _ in 0..20 {
+        world.pass(usize::MAX);
+        world.tick();
+    }
+    assert_eq!(world.primary(), None);
+    world.redis.spec.image = image("0.2.0");
+    world.settle();
+    assert_eq!(world.condition("Ready"), "True/Serving");
+    // Of another that does not start only one pod is made.
+    world.broken = Some(image("0.3.0"));
+    world.redis.spec.image = image("0.3.0");
+    for _ in 0..20 {
+        world.pass(usize::MAX);
+        world.tick();
+    }
+    assert_eq!(
+        (
+            world.condition("Ready").as_str(),
+            world.condition("Progressing").as_str()
+        ),
+        ("True/Serving", "True/RollingOut")
+    );
+    world.redis.spec.image = image("0.2.0");
+    world.settle();
+    assert_eq!(world.condition("Progressing"), "False/Converged");
+    assert_eq!((world.primary(), world.term()), (Some(0), 1));
+}
+
+#[test]
 fn members_are_added_one_at_a_time() {
     let mut world = World::settled(sample("redis-smallest.yaml"));
     world.redis.spec.replicas = 5;

@@ -5,7 +5,7 @@ use windlass_redis_wire::names::PRIMARY;
 
 use super::observe::Observed;
 use super::plan::{Plan, Reason, makes_primary, pod_name};
-use super::rollout::{Rollout, is_in_step};
+use super::rollout::{self, Rollout, is_in_step};
 use crate::effects::Action;
 use crate::kind::Kind;
 
@@ -137,7 +137,8 @@ fn of_action(plan: &Plan, observed: &Observed, action: &Action) -> Result<(), Vi
     }
 }
 
-/// A pod is made anew only under a primary, one in a pass, and while everybody else has everything; but for one that lags itself.
+/// A pod is made anew only under a primary, one in a pass, and while everybody else has everything; but for one that lags itself,
+/// and one that does not run at all.
 fn stops(plan: &Plan, observed: &Observed, pod: &str, restarts: usize) -> Result<(), Violation> {
     let Some(record) = plan.record else {
         return Err(Violation::Remove { what: pod.to_owned() });
@@ -149,6 +150,9 @@ fn stops(plan: &Plan, observed: &Observed, pod: &str, restarts: usize) -> Result
     let Some(member) = member else {
         return Err(Violation::Remove { what: pod.to_owned() });
     };
+    if restarts == 1 && rollout::stuck(observed) == Some(member) {
+        return Ok(());
+    }
     let Phase::Presiding { primary, since } = record.standing.phase else {
         return Err(Violation::Stop { member });
     };

@@ -8,6 +8,7 @@ use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Secret;
 use kube::core::DynamicObject;
 use kube::{Api, Client, ResourceExt as _};
+use serde_json::Value;
 use windlass_api::Redis;
 use windlass_election::{Ordinal, Report, State};
 use windlass_redis_wire::names::ROLE;
@@ -71,6 +72,8 @@ pub struct Pod {
     pub role: Option<String>,
     /// Whether it is being deleted.
     pub is_leaving: bool,
+    /// Whether its container does not run and will not by itself: it has no node, no image, or ends each time.
+    pub is_stuck: bool,
     /// The version of the template that it was made from.
     pub revision: Option<String>,
     /// Its address, once it has one.
@@ -230,9 +233,25 @@ fn pod(object: &DynamicObject) -> Pod {
         seen: objects::seen(object),
         role: object.labels().get(ROLE).cloned(),
         is_leaving: object.metadata.deletion_timestamp.is_some(),
+        is_stuck: is_stuck(&object.data["status"]),
         revision: object.labels().get("controller-revision-hash").cloned(),
         address: text("/status/podIP").and_then(|address| address.parse().ok()),
     }
+}
+
+fn is_stuck(status: &Value) -> bool {
+    // What every pod waits for at first.
+    const COMING: [&str; 2] = ["ContainerCreating", "PodInitializing"];
+    let container = &status["containerStatuses"][0]["state"];
+    let waits = container["waiting"]["reason"]
+        .as_str()
+        .is_some_and(|reason| !COMING.contains(&reason));
+    let conditions = status["conditions"].as_array();
+    let is_unscheduled = conditions
+        .into_iter()
+        .flatten()
+        .any(|condition| condition["type"] == "PodScheduled" && condition["status"] == "False");
+    waits || is_unscheduled
 }
 
 fn keys(secret: &Secret, uid: &str) -> Keys {

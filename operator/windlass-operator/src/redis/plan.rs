@@ -74,10 +74,7 @@ pub fn plan(observed: &Observed, validated: Result<Validated, Problem>, timing: 
     let Some(record) = record else {
         return nothing(Reason::Decided, Some(Record::first(&observed.redis)));
     };
-    let rollout = match record.standing.phase {
-        Phase::Presiding { primary, since } => rollout::rollout(observed, &record, primary, since),
-        Phase::Electing { .. } | Phase::Promoting { .. } | Phase::SwitchingOver { .. } => Rollout::Unknown,
-    };
+    let rollout = rollout::rollout(observed, &record);
     let mut plan = Plan {
         reason: Reason::Converged,
         record: Some(record),
@@ -108,8 +105,10 @@ pub fn plan(observed: &Observed, validated: Result<Validated, Problem>, timing: 
     plan.actions
         .extend(orders.into_iter().filter_map(|action| carry(observed, action)));
     plan.actions.extend(on);
-    if let (Rollout::Restart(member), Some(WaitingOn::Nothing)) = (rollout, plan.waiting) {
-        plan.actions.extend(restart(observed, member));
+    if let Rollout::Restart(member) = rollout {
+        let is_calm = plan.waiting == Some(WaitingOn::Nothing);
+        let may = is_calm || rollout::stuck(observed) == Some(member);
+        plan.actions.extend(restart(observed, member).filter(|_| may));
     }
     if !plan.actions.is_empty() {
         plan.reason = Reason::Differs;

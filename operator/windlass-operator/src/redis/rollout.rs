@@ -1,9 +1,9 @@
 //! How a change of the pods is brought to them: replicas from the highest ordinal on, each in step before the next; then a
 //! switchover; then the former primary.
 
-use windlass_election::{Ordinal, Role, Term};
+use windlass_election::{Ordinal, Phase, Role, State, Term};
 
-use super::observe::Observed;
+use super::observe::{Observed, Pod};
 use super::record::Record;
 use super::render;
 use crate::kind::{Identity, Kind};
@@ -25,9 +25,30 @@ pub enum Rollout {
     Supervised,
 }
 
-/// What comes next under this primary.
+/// What comes next.
 #[must_use]
-pub fn rollout(observed: &Observed, record: &Record, primary: Ordinal, since: Term) -> Rollout {
+pub fn rollout(observed: &Observed, record: &Record) -> Rollout {
+    if let Some(stuck) = stuck(observed) {
+        return Rollout::Restart(stuck);
+    }
+    match record.standing.phase {
+        Phase::Presiding { primary, since } => under(observed, record, primary, since),
+        Phase::Electing { .. } | Phase::Promoting { .. } | Phase::SwitchingOver { .. } => Rollout::Unknown,
+    }
+}
+
+/// A member whose pod does not run and is of an older version: it takes part in nothing, with or without a primary, and a version
+/// that cannot start must not keep the next from it.
+#[must_use]
+pub fn stuck(observed: &Observed) -> Option<Ordinal> {
+    let revision = revision(observed)?;
+    let is_stuck = |pod: &&Pod| pod.is_stuck && !pod.is_leaving && pod.revision.as_ref() != Some(&revision);
+    let mut pods = observed.pods.iter().rev();
+    pods.find(|(_, pod)| is_stuck(pod)).map(|(member, _)| *member)
+}
+
+/// What comes next under this primary.
+fn under(observed: &Observed, record: &Record, primary: Ordinal, since: Term) -> Rollout {
     let Some(revision) = revision(observed) else {
         return Rollout::Unknown;
     };
@@ -44,7 +65,7 @@ pub fn rollout(observed: &Observed, record: &Record, primary: Ordinal, since: Te
         return Rollout::Waiting;
     }
     let lags = |member: &&Ordinal| **member != primary && !is_in_step(observed, **member, primary, since);
-    // One that has nothing to lose comes first: a version that does not start must not keep the next from it.
+    // One that has nothing to lose comes first.
     if let Some(lagging) = outdated.iter().rev().find(lags) {
         return Rollout::Restart(*lagging);
     }
@@ -79,10 +100,16 @@ pub fn everybody_is_in_step(observed: &Observed, record: &Record, primary: Ordin
     })
 }
 
-/// Whether a member has all data, in the term that began with `since`.
+/// Whether a member says now that it has all data, in the term that began with `since`. What it said a moment ago decides nothing:
+/// its pod may be another by now.
 #[must_use]
 pub fn is_in_step(observed: &Observed, member: Ordinal, primary: Ordinal, since: Term) -> bool {
-    observed.recent.get(&member).is_some_and(|state| {
+    has_all(observed.states.get(&member), member, primary, since)
+}
+
+/// Whether a member has all data by what it said.
+pub(super) fn has_all(said: Option<&State>, member: Ordinal, primary: Ordinal, since: Term) -> bool {
+    said.is_some_and(|state| {
         let as_it_should = match state.role {
             Role::Primary => member == primary,
             Role::Following { primary: followed } => followed == primary,

@@ -12,14 +12,11 @@ use super::news;
 use super::observe::Observed;
 use super::plan::{Plan, Reason, may_take_writes, pod_name};
 use super::record::{Count, Record};
-use super::rollout::{self, Rollout, is_in_step};
+use super::rollout::{self, Rollout, has_all};
 use crate::effects::{Action, Mood, Seen};
 
 /// An election that has gone on for so many leases is said to be stuck: one that goes well takes less than two.
 const STUCK: u32 = 3;
-
-/// Why a Redis that has a primary is not ready.
-const TOO_FEW: &str = "TooFewCopies";
 
 /// What to tell: the status if it is another than what stands there, and an event for each transition.
 #[must_use]
@@ -81,7 +78,7 @@ fn tell(before: &[Condition], after: &Condition) -> Option<Action> {
     }
     let holds = after.status == Truth::True.as_str();
     // That there is a primary again, the election tells.
-    let mood = if of(Type::Degraded) && holds || of(Type::Ready) && after.reason == TOO_FEW {
+    let mood = if of(Type::Degraded) && holds {
         Mood::Warning
     } else if of(Type::Paused) && holds {
         Mood::Normal
@@ -190,7 +187,7 @@ fn replication_healthy(observed: &Observed, plan: &Plan) -> Finding {
     let lagging: Vec<_> = record
         .replicas
         .members()
-        .filter(|member| *member != primary && !is_in_step(observed, *member, primary, since))
+        .filter(|member| *member != primary && !has_all(observed.recent.get(member), *member, primary, since))
         .map(|member| pod_name(observed, member))
         .collect();
     if lagging.is_empty() {
@@ -207,7 +204,7 @@ fn copies(observed: &Observed, record: &Record) -> (usize, usize) {
         return (0, wanted);
     };
     let replicas = record.replicas.members().filter(|member| *member != primary);
-    let in_step = replicas.filter(|member| is_in_step(observed, *member, primary, since));
+    let in_step = replicas.filter(|member| has_all(observed.recent.get(member), *member, primary, since));
     (1 + in_step.count(), wanted)
 }
 
@@ -226,7 +223,7 @@ fn ready(observed: &Observed, plan: &Plan, available: &Finding) -> Finding {
         Durability::Strict if have < want => finding(
             of,
             false,
-            TOO_FEW,
+            "TooFewCopies",
             format!("{have} members have each write and {want} must: writes wait"),
         ),
         Durability::Strict | Durability::Available => finding(of, true, "Serving", "writes are taken and acknowledged"),

@@ -37,6 +37,8 @@ pub(crate) struct World {
     pub(crate) redis: Redis,
     pub(crate) objects: BTreeMap<Identity, DynamicObject>,
     pub(crate) pods: BTreeMap<Ordinal, Node>,
+    /// An image that does not start.
+    pub(crate) broken: Option<String>,
     /// Everything that was carried out and told, a line each, in order.
     pub(crate) said: Vec<String>,
     lease: Option<(Lease, u64)>,
@@ -50,6 +52,7 @@ pub(crate) struct World {
 pub(crate) struct Node {
     pub(crate) role: Option<String>,
     pub(crate) revision: String,
+    is_stuck: bool,
     version: u64,
     agent: Member,
     born: Duration,
@@ -76,6 +79,7 @@ impl World {
             redis,
             objects: BTreeMap::new(),
             pods: BTreeMap::new(),
+            broken: None,
             said: Vec::new(),
             lease: None,
             volumes: BTreeMap::new(),
@@ -139,6 +143,8 @@ impl World {
     pub(crate) fn revive(&mut self) {
         let Some(set) = self.set() else { return };
         let (revision, replicas) = (revision(set), set.data["spec"]["replicas"].as_i64().unwrap_or_default());
+        let image = &set.data["spec"]["template"]["spec"]["containers"][0]["image"];
+        let is_stuck = self.broken.as_deref().is_some_and(|broken| image == broken);
         for ordinal in 0..u16::try_from(replicas).expect("few") {
             let member = Ordinal::new(ordinal);
             if self.pods.contains_key(&member) {
@@ -149,6 +155,7 @@ impl World {
             let mut node = Node {
                 role: None,
                 revision: revision.clone(),
+                is_stuck,
                 version: self.versions,
                 agent: Member::start(member, Timing::default(), durable, Moment::default()),
                 born: self.now,
@@ -193,7 +200,7 @@ impl World {
     }
 
     fn tell(&mut self, member: Ordinal, event: Event) -> Vec<Deed> {
-        let Some(node) = self.pods.get_mut(&member) else {
+        let Some(node) = self.pods.get_mut(&member).filter(|node| !node.is_stuck) else {
             return Vec::new();
         };
         let deeds = node.agent.handle(event, Moment::at(self.now - node.born));
@@ -334,6 +341,7 @@ impl World {
             seen: seen(node.version),
             role: node.role.clone(),
             is_leaving: false,
+            is_stuck: node.is_stuck,
             revision: Some(node.revision.clone()),
             address: None,
         };
