@@ -11,7 +11,7 @@ use windlass_operator::election::lease::Candidate;
 use windlass_operator::flags::Arguments;
 use windlass_operator::metrics::Metrics;
 use windlass_operator::operator::Operator;
-use windlass_operator::{admin, platform, watch};
+use windlass_operator::{admin, platform, redis, watch};
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -61,7 +61,9 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         ages,
         concurrency,
     };
-    let mut work = tokio::spawn(operator.run(platform::Controller, stop.clone()));
+    let platforms = operator.clone().run(platform::Controller, stop.clone());
+    let redises = operator.run(redis::Controller::default(), stop.clone());
+    let mut work = tokio::spawn(async { ((), ()) = tokio::join!(platforms, redises) });
     tokio::select! {
         // Whoever has lost the lease ends at once, with all that it has under way.
         lost = candidate.run() => return Err(lost.map_or_else(anyhow::Error::from, |never| match never {})),
