@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use anyhow::Context as _;
+use clap::Subcommand;
 use kube::api::{Patch, PatchParams};
 use kube::{Api, Client};
 use serde_json::json;
@@ -11,10 +12,51 @@ use windlass_api::platform::ServiceStatus;
 use windlass_operator::platform::{observe, preview};
 use windlass_operator::watch::Reference;
 
-/// Whose field `suspend` becomes.
-const MANAGER: &str = "kubectl-windlass";
+use crate::redis;
 
-pub(crate) async fn status(client: Client, namespace: &str, name: &str) -> anyhow::Result<String> {
+/// Whose fields those become that are written.
+pub(crate) const MANAGER: &str = "kubectl-windlass";
+
+#[derive(Subcommand)]
+pub(crate) enum Verb {
+    /// Say how a Platform is: its conditions, its pods, and where clients reach it
+    Status {
+        /// The Platform
+        platform: String,
+    },
+    /// Say what the operator would write now, and write nothing
+    ///
+    /// The plan is made by the operator's own code from what is there now. `+` is made, `~` changed, `-` removed.
+    Plan {
+        /// The Platform
+        platform: String,
+    },
+    /// Stop the operator from writing; what runs goes on, and its status is kept up to date
+    Suspend {
+        /// The Platform
+        platform: String,
+    },
+    /// Let the operator write again
+    Resume {
+        /// The Platform
+        platform: String,
+    },
+    /// Look at a Redis, or hand its primary's part over
+    #[command(subcommand)]
+    Redis(redis::Verb),
+}
+
+pub(crate) async fn run(client: Client, namespace: String, verb: Verb) -> anyhow::Result<String> {
+    match verb {
+        Verb::Status { platform } => status(client, &namespace, &platform).await,
+        Verb::Plan { platform } => plan(client, namespace, platform).await,
+        Verb::Suspend { platform } => suspend(client, &namespace, &platform, true).await,
+        Verb::Resume { platform } => suspend(client, &namespace, &platform, false).await,
+        Verb::Redis(verb) => redis::run(client, &namespace, verb).await,
+    }
+}
+
+async fn status(client: Client, namespace: &str, name: &str) -> anyhow::Result<String> {
     let api: Api<Platform> = Api::namespaced(client, namespace);
     let platform = api
         .get(name)
@@ -55,7 +97,7 @@ fn describe(platform: &Platform) -> Result<String, std::fmt::Error> {
     Ok(text)
 }
 
-pub(crate) async fn plan(client: Client, namespace: String, name: String) -> anyhow::Result<String> {
+async fn plan(client: Client, namespace: String, name: String) -> anyhow::Result<String> {
     let reference = Reference { namespace, name };
     let observed = observe::observe(&client, &reference).await?;
     let observed =
@@ -63,7 +105,7 @@ pub(crate) async fn plan(client: Client, namespace: String, name: String) -> any
     Ok(preview(&observed).await?)
 }
 
-pub(crate) async fn suspend(client: Client, namespace: &str, name: &str, suspend: bool) -> anyhow::Result<String> {
+async fn suspend(client: Client, namespace: &str, name: &str, suspend: bool) -> anyhow::Result<String> {
     let api: Api<Platform> = Api::namespaced(client, namespace);
     // Merged and not applied: whoever else writes the spec keeps its fields.
     let parameters = PatchParams {

@@ -108,7 +108,7 @@ impl Kind {
     /// Whether a cluster may lack it.
     #[must_use]
     pub const fn is_optional(self) -> bool {
-        matches!(self, Self::HttpRoute)
+        matches!(self, Self::HttpRoute | Self::Redis)
     }
 }
 

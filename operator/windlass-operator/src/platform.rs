@@ -8,6 +8,7 @@ mod pods;
 mod routes;
 mod settings;
 pub mod status;
+mod store;
 pub mod validate;
 
 use std::time::Duration;
@@ -27,7 +28,7 @@ use observe::Observed;
 /// On each object: the Platform that it belongs to.
 pub const PLATFORM: &str = "windlass.dev/platform";
 /// What a Platform makes, in the order in which it is applied: what pods refer to is there before them, and routes last.
-pub const KINDS: [Kind; 8] = [
+pub const KINDS: [Kind; 9] = [
     Kind::ServiceAccount,
     Kind::ConfigMap,
     Kind::NetworkPolicy,
@@ -36,6 +37,7 @@ pub const KINDS: [Kind; 8] = [
     Kind::PodDisruptionBudget,
     Kind::HttpRoute,
     Kind::Ingress,
+    Kind::Redis,
 ];
 /// Between two passes over a Platform to which nothing happens: how late a Secret that changed is noticed, for Secrets are
 /// not watched.

@@ -24,6 +24,8 @@ struct World {
     platform: Platform,
     objects: BTreeMap<Identity, DynamicObject>,
     missing: BTreeSet<SecretKey>,
+    /// Keys that pods mount and no spec names.
+    keys: BTreeSet<SecretKey>,
     versions: u64,
 }
 
@@ -36,6 +38,7 @@ impl World {
             platform,
             objects: BTreeMap::new(),
             missing: BTreeSet::new(),
+            keys: BTreeSet::new(),
             versions: 0,
         }
     }
@@ -43,14 +46,16 @@ impl World {
     fn observe(&self) -> Observed {
         let mut secrets = BTreeMap::new();
         let text = serde_json::to_value(&self.platform.spec).expect("plain data");
-        collect_keys(&text, &mut |key| {
+        let mut read = |key: SecretKey| {
             let found = if self.missing.contains(&key) {
                 Found::NoSecret
             } else {
                 Found::Value(format!("digest of {}", key.name))
             };
             secrets.insert(key, found);
-        });
+        };
+        collect_keys(&text, &mut read);
+        self.keys.iter().cloned().for_each(&mut read);
         Observed {
             platform: self.platform.clone(),
             owned: self.objects.clone(),
@@ -139,11 +144,11 @@ fn sample(name: &str) -> Platform {
 #[test]
 fn what_a_platform_becomes_is_as_committed() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
-    for name in ["smallest", "everything", "oss", "gcs", "azure"] {
+    for name in ["smallest", "everything", "managed", "oss", "gcs", "azure"] {
         let mut world = World::of(sample(&format!("{name}.yaml")));
         world.converge();
         // Of the kinds of storage only the configuration differs.
-        if !matches!(name, "smallest" | "everything") {
+        if matches!(name, "oss" | "gcs" | "azure") {
             world
                 .objects
                 .retain(|what, _| what.kind == Kind::ConfigMap && what.name.ends_with("upload"));
@@ -301,6 +306,27 @@ fn a_secret_that_changes_makes_new_pods_of_those_who_mount_it() {
         .map(ToString::to_string)
         .collect();
     assert_eq!(lines, ["~ Deployment smallest-push", "~ Deployment smallest-upload"]);
+}
+
+#[test]
+fn a_redis_of_its_own_is_made_first_and_pods_wait_for_its_password() {
+    let mut world = World::of(sample("managed.yaml"));
+    let password = SecretKey {
+        name: "managed-redis".to_owned(),
+        key: "windlass".to_owned(),
+    };
+    world.keys.insert(password.clone());
+    world.missing.insert(password.clone());
+    world.converge();
+    let has = |world: &World, kind| world.objects.keys().any(|what| what.kind == kind);
+    assert!(has(&world, Kind::Redis) && !has(&world, Kind::Deployment));
+    let redis = world.objects.iter().find(|(what, _)| what.kind == Kind::Redis);
+    let made: Option<windlass_api::RedisSpec> =
+        redis.and_then(|(_, made)| serde_json::from_value(made.data["spec"].clone()).ok());
+    assert_eq!(made, world.platform.spec.redis.managed);
+    world.missing.remove(&password);
+    world.converge();
+    assert!(has(&world, Kind::Deployment));
 }
 
 /// Changes of a spec that a user may make.

@@ -6,14 +6,23 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::SecretKey;
+use crate::{RedisSpec, SecretKey};
 
-/// Where records and channels are kept.
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
+/// Where records and channels are kept: exactly one of these.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[x_kube(validation = (
+    "has(self.external) != has(self.managed)",
+    "write exactly one of external and managed"
+))]
 #[serde(rename_all = "camelCase")]
 pub struct Redis {
     /// A Redis of 7.0 or later that somebody else runs, such as ElastiCache or Tair, with `maxmemory-policy noeviction`.
-    pub external: ExternalRedis,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external: Option<ExternalRedis>,
+    /// A Redis that the operator runs: a resource of the kind `Redis` with the Platform's name and this spec. Who is to be its
+    /// primary is said there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub managed: Option<RedisSpec>,
 }
 
 /// A Redis that somebody else runs.

@@ -40,7 +40,7 @@ pub(super) fn policy(platform: &Platform, role: Role) -> Value {
 /// The TCP ports that pods need, in order and each once.
 fn ports(platform: &Platform) -> BTreeSet<u16> {
     let spec = &platform.spec;
-    let redis = &spec.redis.external;
+    let redis = super::store::connection(platform);
     let authority = |url: &str| {
         url.split_once("://")
             .map_or_else(|| url.to_owned(), |(_, rest)| rest.to_owned())

@@ -75,6 +75,12 @@ pub(super) fn identities(platform: &Platform) -> BTreeSet<Identity> {
             }
         }
     }
+    if platform.spec.redis.managed.is_some() {
+        wanted.insert(Identity {
+            kind: Kind::Redis,
+            name: platform.name_any(),
+        });
+    }
     if let Some(routes) = &platform.spec.routes {
         for (kind, is_wanted) in [
             (Kind::HttpRoute, routes.gateway.is_some()),
@@ -108,6 +114,7 @@ pub fn plan(observed: &Observed, validated: Result<Validated, Vec<Problem>>) -> 
     let wanted = identities(&observed.platform);
     let mut actions: Vec<Action> = wanted
         .iter()
+        .filter(|what| validated.are_there || what.kind != Kind::Deployment)
         .filter_map(|what| {
             let object = render(&observed.platform, what, &validated);
             objects::difference(observed.owned.get(what), what, object)
@@ -160,10 +167,9 @@ fn render(platform: &Platform, what: &Identity, validated: &Validated) -> Dynami
             Some((given, ingress)) => routes::ingress(platform, given, ingress),
             None => json!({}),
         },
+        Kind::Redis => json!({ "spec": spec.redis.managed }),
         // Not a Platform's.
-        Kind::Secret | Kind::Role | Kind::RoleBinding | Kind::Lease | Kind::StatefulSet | Kind::Pod | Kind::Redis => {
-            json!({})
-        }
+        Kind::Secret | Kind::Role | Kind::RoleBinding | Kind::Lease | Kind::StatefulSet | Kind::Pod => json!({}),
     };
     let mut labels = BTreeMap::from([
         (PLATFORM.to_owned(), platform.name_any()),

@@ -116,7 +116,7 @@ fn common(platform: &Platform, own: Option<&Listener>, files: &mut Mounted) -> M
     file.insert("listener".to_owned(), Value::Object(listener));
     file.insert(
         "store".to_owned(),
-        json!({ "redis": redis(&spec.redis.external, files) }),
+        json!({ "redis": redis(&super::store::connection(platform), files) }),
     );
     file
 }

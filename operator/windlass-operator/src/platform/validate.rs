@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use windlass_api::SecretKey;
 
 use super::observe::{Found, Observed};
+use super::store;
 use crate::kind::Kind;
 
 /// Something without which nothing can be written. It waits for a change.
@@ -21,6 +22,8 @@ pub struct Problem {
 pub struct Validated {
     /// The digest of each value that pods mount.
     pub secrets: BTreeMap<SecretKey, String>,
+    /// Whether all of them are there. Of a Redis that the operator runs they come with it, and pods wait for that.
+    pub are_there: bool,
 }
 
 /// Checks all references.
@@ -30,9 +33,14 @@ pub struct Validated {
 pub fn validate(observed: &Observed) -> Result<Validated, Vec<Problem>> {
     let mut problems = Vec::new();
     let mut secrets = BTreeMap::new();
+    let mut are_there = true;
     for (key, found) in &observed.secrets {
         let SecretKey { name, key: entry } = key;
         let message = match found {
+            Found::NoSecret | Found::NoKey if store::makes(&observed.platform, key) => {
+                are_there = false;
+                continue;
+            }
             Found::Value(digest) => {
                 secrets.insert(key.clone(), digest.clone());
                 continue;
@@ -70,8 +78,15 @@ pub fn validate(observed: &Observed) -> Result<Validated, Vec<Problem>> {
             message,
         });
     }
+    if observed.platform.spec.redis.managed.is_some() && observed.unserved.contains(&Kind::Redis) {
+        let message = "the cluster has no Redis of windlass.dev: install the chart's definitions".to_owned();
+        problems.push(Problem {
+            reason: "DefinitionMissing",
+            message,
+        });
+    }
     if problems.is_empty() {
-        Ok(Validated { secrets })
+        Ok(Validated { secrets, are_there })
     } else {
         Err(problems)
     }
