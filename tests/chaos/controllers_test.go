@@ -20,6 +20,7 @@ type controller struct {
 	// What the last step removes, and a patch by which the spec refers to a Secret's key `secret`.
 	sheds    string
 	refersTo func(secret string) object
+	quiet    *quiet
 }
 
 // step is one change of a resource, as a merge patch of its spec.
@@ -65,6 +66,7 @@ var controllers = []controller{{
 	},
 	sheds:    "ingresses",
 	refersTo: func(secret string) object { return object{"auth": object{"hmacSecret": object{"name": secret}}} },
+	quiet:    new(quiet),
 }}
 
 // each tries every controller.

@@ -128,6 +128,7 @@ func (o *operator) end(t *testing.T) {
 	o.kill()
 	o.CloseClientConnections()
 	o.Close()
+	o.connections.CloseIdleConnections()
 	if careless := o.careless; len(careless) > 0 {
 		t.Errorf("reads that an old answer satisfies: %v", careless)
 	}

@@ -17,6 +17,8 @@ import (
 type proxy struct {
 	*httptest.Server
 	forward http.Handler
+	// To the API server, of its own: one over which too much is asked, that refuses.
+	connections *http.Transport
 
 	mutex sync.Mutex
 	harm  harm
@@ -47,10 +49,10 @@ func newProxy(to *api) (*proxy, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &proxy{counts: map[call]int{}, forward: &httputil.ReverseProxy{
-		Rewrite: func(request *httputil.ProxyRequest) { request.SetURL(target) },
-		// Connections of its own: an API server refuses those over which too much is asked.
-		Transport: to.transport.Clone(),
+	connections := to.transport.Clone()
+	p := &proxy{counts: map[call]int{}, connections: connections, forward: &httputil.ReverseProxy{
+		Rewrite:   func(request *httputil.ProxyRequest) { request.SetURL(target) },
+		Transport: connections,
 		// Events of a watch go on at once.
 		FlushInterval: -1,
 		// Operators that are killed break off; that is what they are here for.
