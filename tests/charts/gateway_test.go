@@ -231,8 +231,8 @@ func (b *behind) settle(t *testing.T, pod string) {
 // put is `windlass put` by the line.
 func (b *behind) put(t *testing.T, file string) *exec.Cmd {
 	t.Helper()
-	// Longer than it is held here: what breaks it off shall be the pod, not its own patience.
-	return b.client(t, os.Getenv("WINDLASS_BIN"), "put", "--to="+b.origin(b.line), "--stall-after=2m", "--failure-log=/dev/stderr", file)
+	// Longer than it is held here, and than a busy gateway takes to hear of a death: what breaks it off shall be the pod, not its patience.
+	return b.client(t, os.Getenv("WINDLASS_BIN"), "put", "--to="+b.origin(b.line), "--stall-after=2m", "--give-up-after=2m", "--failure-log=/dev/stderr", file)
 }
 
 // sdk is tus-js-client by the line.

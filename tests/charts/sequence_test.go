@@ -64,7 +64,7 @@ func runSequence(t *testing.T, built, commands string) string {
 		"bash", "-euo", "pipefail", "-c", "ip link set lo up\n"+commands)
 	running.Dir = folder
 	target := filepath.Join(folder, "target")
-	running.Env = append(helmEnvironment(), "PATH="+filepath.Join(target, "tools")+":"+os.Getenv("PATH"), "CARGO_TARGET_DIR="+target,
+	running.Env = append(helmEnvironment(), "PATH="+filepath.Join(target, "tools")+":"+os.Getenv("PATH")+":/usr/sbin:/sbin", "CARGO_TARGET_DIR="+target,
 		"XDG_STATE_HOME="+target, "KUBECACHEDIR="+target)
 	running.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	var output bytes.Buffer
