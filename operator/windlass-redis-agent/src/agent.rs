@@ -25,6 +25,7 @@ use crate::volume::{self, Volume};
 
 mod beside;
 mod child;
+mod configure;
 mod follow;
 mod perform;
 
@@ -118,6 +119,7 @@ pub struct View {
 pub struct Handle {
     inbox: mpsc::Sender<Message>,
     view: watch::Receiver<View>,
+    settings: watch::Receiver<Arc<Settings>>,
 }
 
 impl Handle {
@@ -126,6 +128,18 @@ impl Handle {
         let (answer, answered) = oneshot::channel();
         self.inbox.try_send(Message::Order { order, answer }).ok()?;
         answered.await.ok()
+    }
+
+    /// Has it go by other settings. Its ports stay, and so does the folder of data.
+    pub async fn configure(&self, settings: Arc<Settings>) {
+        // One that has ended goes by none.
+        let _ = self.inbox.send(Message::Configure(settings)).await;
+    }
+
+    /// What it goes by.
+    #[must_use]
+    pub fn settings(&self) -> Arc<Settings> {
+        self.settings.borrow().clone()
     }
 
     /// How it looked last.
@@ -159,11 +173,16 @@ enum Message {
         was_linked: bool,
         sight: Option<Sight>,
     },
+    Configure(Arc<Settings>),
 }
 
 /// The agent.
 pub struct Agent {
     settings: Arc<Settings>,
+    /// Settings that are to be taken up.
+    next: Option<Arc<Settings>>,
+    /// For others: what is taken up.
+    shown: watch::Sender<Arc<Settings>>,
     timing: Timing,
     pace: Pace,
     lease: Arc<dyn LeaseStore>,
@@ -203,13 +222,17 @@ impl Agent {
             process: None,
             at: Instant::now(),
         });
+        let (shown, settings) = watch::channel(Arc::clone(&parts.settings));
         let handle = Handle {
             inbox: post.clone(),
             view: viewed,
+            settings,
         };
         let agent = Self {
             guard: Guard::start(clock).map_err(Error::Guard)?,
             settings: parts.settings,
+            next: None,
+            shown,
             timing: parts.timing,
             pace: parts.pace,
             lease: parts.lease,
@@ -263,6 +286,7 @@ impl Agent {
     /// Looks at the clock, then at Redis.
     async fn look(&mut self) -> Result<(), Error> {
         self.tell(Event::Tick, None).await?;
+        self.configure().await;
         if !self.child.runs() {
             return self.raise().await;
         }
@@ -320,6 +344,10 @@ impl Agent {
                 sight,
             } => {
                 self.scouted(primary, was_linked, sight).await;
+                Ok(())
+            }
+            Message::Configure(settings) => {
+                self.next = Some(settings);
                 Ok(())
             }
         }

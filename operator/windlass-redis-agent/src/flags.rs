@@ -9,7 +9,7 @@ use clap::Parser;
 ///
 /// The first process of a pod of a Redis. Starts redis-server as its child, takes orders over HTTP, and keeps the lease of
 /// the primary. Logs go to stderr, Redis' own too.
-#[derive(Debug, Parser)]
+#[derive(Debug, Clone, Parser)]
 #[command(version)]
 pub struct Arguments {
     /// What all members of this Redis are told

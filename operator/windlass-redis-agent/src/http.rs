@@ -1,5 +1,7 @@
 //! The agent's routes: orders and sight for who has the token; health and metrics for anybody.
 
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,12 +13,14 @@ use axum::{Json, Router};
 use http::{HeaderMap, StatusCode, header};
 use prometheus_client::registry::Registry;
 use subtle::ConstantTimeEq as _;
+use tokio::net::TcpListener;
 use windlass_election::{Order, Role};
 use windlass_redis_wire::Link;
 use windlass_redis_wire::order::{BODY_MAX, DEADLINE, ORDERS, SIGHT};
 
 use crate::agent::Handle;
-use crate::settings::Secret;
+use crate::settings::{Certificates, Secret, Settings};
+use crate::tls::TlsListener;
 
 /// The media type that prometheus-client writes (OpenMetrics 1.0.0).
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -26,17 +30,42 @@ const ALIVE_WITHIN: Duration = Duration::from_secs(60);
 
 struct Shared {
     handle: Handle,
-    token: Secret,
     registry: Registry,
 }
 
+/// Binds the agent's port, on the address that was said, or on all: those of IPv6 with those of IPv4, where the machine has
+/// IPv6.
+///
+/// # Errors
+/// It cannot be bound.
+pub async fn listen(settings: &Settings) -> io::Result<TcpListener> {
+    let port = settings.own().agent_port;
+    if let Some(address) = settings.listen {
+        return TcpListener::bind((address, port)).await;
+    }
+    match TcpListener::bind((Ipv6Addr::UNSPECIFIED, port)).await {
+        Ok(listener) => Ok(listener),
+        Err(_) => TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).await,
+    }
+}
+
+/// Serves for ever, with these certificates by TLS.
+///
+/// # Errors
+/// The certificates cannot be used now.
+pub async fn serve(listener: TcpListener, router: Router, certificates: Option<Certificates>) -> io::Result<()> {
+    match certificates {
+        None => axum::serve(listener, router).await,
+        Some(certificates) => {
+            let listener = TlsListener::new(listener, certificates).map_err(io::Error::other)?;
+            axum::serve(listener, router).await
+        }
+    }
+}
+
 /// All routes.
-pub fn router(handle: Handle, token: Secret, registry: Registry) -> Router {
-    let shared = Shared {
-        handle,
-        token,
-        registry,
-    };
+pub fn router(handle: Handle, registry: Registry) -> Router {
+    let shared = Shared { handle, registry };
     Router::new()
         .route(ORDERS, post(order))
         .route(SIGHT, get(sight))
@@ -48,7 +77,7 @@ pub fn router(handle: Handle, token: Secret, registry: Registry) -> Router {
 }
 
 async fn order(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes) -> Response {
-    if !is_known(&shared.token, &headers) {
+    if !is_known(&shared.handle.settings().token, &headers) {
         return StatusCode::UNAUTHORIZED.into_response();
     }
     let Ok(order) = serde_json::from_slice::<Order>(&body) else {
@@ -61,7 +90,7 @@ async fn order(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Byte
 }
 
 async fn sight(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Response {
-    match is_known(&shared.token, &headers) {
+    match is_known(&shared.handle.settings().token, &headers) {
         true => Json(shared.handle.view().sight).into_response(),
         false => StatusCode::UNAUTHORIZED.into_response(),
     }

@@ -3,7 +3,7 @@
 //!
 //! Main path: [`http`] takes an order → [`agent`] asks the `Member` → [`volume`] keeps what it says, then [`redis`] does it.
 //! [`lease`] is renewed, and [`peers`] are asked for promises, beside it; what comes of that is an event like any other.
-//! [`server`] is the child, and [`guard`] its end, should anything stand still for longer than the right to take writes.
+//! [`renewal`] brings what is changed in its files. [`server`] is the child, and [`guard`] its end, should anything stand still for longer than the right to take writes.
 //!
 //! Nothing in here decides who is the primary, nothing acts before what it acts by is on the volume, and no command to
 //! Redis waits without a deadline.
@@ -17,6 +17,8 @@ pub mod lease;
 pub mod metrics;
 pub mod peers;
 pub mod redis;
+pub mod renewal;
 pub mod server;
 pub mod settings;
+pub mod tls;
 pub mod volume;

@@ -1,6 +1,5 @@
 //! `windlass-redis-agent`.
 
-use std::net::{IpAddr, Ipv6Addr};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -12,10 +11,10 @@ use tokio_util::sync::CancellationToken;
 use windlass_election::Timing;
 use windlass_redis_agent::agent::{Agent, Pace, Parts};
 use windlass_redis_agent::flags::{self, Arguments};
-use windlass_redis_agent::http;
 use windlass_redis_agent::lease::cluster::ClusterLease;
 use windlass_redis_agent::metrics::Metrics;
 use windlass_redis_agent::settings::Settings;
+use windlass_redis_agent::{http, renewal};
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -42,11 +41,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let metrics = Metrics::register(&mut registry);
     let timing = Timing::default();
     let folder = std::env::temp_dir();
-    let address = settings.listen.unwrap_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED));
-    let port = settings.own().agent_port;
-    let listener = tokio::net::TcpListener::bind((address, port))
-        .await
-        .context("cannot listen")?;
+    let listener = http::listen(&settings).await.context("cannot listen")?;
     let (agent, handle) = Agent::new(Parts {
         settings: Arc::clone(&settings),
         timing,
@@ -55,13 +50,15 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         metrics,
         folder,
     })?;
-    let router = http::router(handle, settings.token.clone(), registry);
+    let router = http::router(handle.clone(), registry);
+    let serving = http::serve(listener, router, settings.certificates.clone());
+    tokio::spawn(renewal::run(move || Settings::read(&arguments), handle));
     let stop = CancellationToken::new();
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let mut work = tokio::spawn(agent.run(stop.clone()));
     tokio::select! {
         ended = &mut work => return ended.context("the agent broke off")?.context("the agent cannot go on"),
-        served = axum::serve(listener, router).into_future() => served.context("the listener ended")?,
+        served = serving => return served.context("the listener ended"),
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }

@@ -10,8 +10,8 @@ use redis::{AsyncConnectionConfig, Cmd, ConnectionAddr, IntoConnectionInfo as _,
 use windlass_election::{Generation, Term};
 use windlass_redis_wire::Link;
 
-use crate::server::configuration::{AGENT_USER, NOBODY, made, rights};
-use crate::settings::{Secret, User};
+use crate::server::configuration::{AGENT_USER, NOBODY, made, replica, rights};
+use crate::settings::{Secret, Settings, User};
 
 mod handover;
 mod info;
@@ -204,6 +204,37 @@ impl Redis {
     pub async fn follow(&self, host: &str, port: u16) -> Result<(), Error> {
         let follow = words(&["REPLICAOF", host, &port.to_string()]);
         all_done(&self.send(&[follow]).await?, "REPLICAOF")
+    }
+
+    /// Takes up other settings. Connections that stand go on, but those of users that there are no more.
+    ///
+    /// # Errors
+    /// Some may be taken up: it can be done again.
+    pub async fn configure(&self, former: &Settings, next: &Settings, is_open: bool) -> Result<(), Error> {
+        let memory = next.max_memory_bytes.unwrap_or_default().to_string();
+        let mut set = words(&["CONFIG", "SET", "maxmemory", &memory]);
+        set.arg("masterauth").arg(next.replication.expose());
+        if let Some(certificates) = &next.certificates {
+            // Said again, they are read again.
+            set.arg("tls-cert-file").arg(certificates.chain.display().to_string());
+            set.arg("tls-key-file").arg(certificates.key.display().to_string());
+            set.arg("tls-ca-cert-file")
+                .arg(certificates.authority.display().to_string());
+        }
+        // Replicas that have not heard of the new password yet come with the one before.
+        let replica = replica(&[&next.replication, &former.replication]);
+        let mut commands = vec![set, setuser(replica.iter().map(String::as_str))];
+        for user in &next.users {
+            let rights = if is_open { rights(user.access) } else { &[] };
+            let made = made(user);
+            commands.push(setuser(made.iter().map(String::as_str).chain(rights.iter().copied())));
+        }
+        for user in &former.users {
+            if next.users.iter().all(|other| other.name != user.name) {
+                commands.push(words(&["ACL", "DELUSER", &user.name]));
+            }
+        }
+        all_done(&self.send(&commands).await?, "its new configuration")
     }
 
     async fn send(&self, commands: &[Cmd]) -> Result<Vec<Value>, Error> {

@@ -5,6 +5,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
+use sha2::{Digest as _, Sha256};
 use windlass_election::{Ordinal, Roster};
 use windlass_redis_wire::names::{REPLICATION, TOKEN};
 use windlass_redis_wire::{Access, Configuration, Member};
@@ -97,6 +98,33 @@ pub struct Certificates {
     pub key: PathBuf,
     /// What other members' are signed by (PEM).
     pub authority: PathBuf,
+    /// Tells what is in the files from what was (SHA-256).
+    pub digest: [u8; 32],
+}
+
+impl Certificates {
+    /// Those in these files.
+    ///
+    /// # Errors
+    /// One cannot be read.
+    pub fn read(chain: PathBuf, key: PathBuf, authority: PathBuf) -> Result<Self, Error> {
+        let mut digest = Sha256::new();
+        for path in [&chain, &key, &authority] {
+            let text = std::fs::read(path).map_err(|source| Error::Read {
+                path: path.clone(),
+                source,
+            })?;
+            // A length before each: none can be mistaken for parts of others.
+            digest.update(text.len().to_le_bytes());
+            digest.update(text);
+        }
+        Ok(Self {
+            chain,
+            key,
+            authority,
+            digest: digest.finalize().into(),
+        })
+    }
 }
 
 /// What an agent goes by.
@@ -150,11 +178,11 @@ impl Settings {
         let certificates = match (&configuration.tls, &arguments.tls) {
             (None, _) => None,
             (Some(_), None) => return Err(Error::FindCertificates),
-            (Some(tls), Some(folder)) => Some(Certificates {
-                chain: folder.join(&tls.certificate),
-                key: folder.join(&tls.key),
-                authority: folder.join(&tls.authority),
-            }),
+            (Some(tls), Some(folder)) => Some(Certificates::read(
+                folder.join(&tls.certificate),
+                folder.join(&tls.key),
+                folder.join(&tls.authority),
+            )?),
         };
         for member in configuration.members.values() {
             spelled("a member's host", &member.host.replace([':', '%'], "-"))?;

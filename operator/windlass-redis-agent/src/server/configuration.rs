@@ -58,14 +58,23 @@ pub fn text(settings: &Settings, socket: &Path, agent: &Secret) -> String {
     }
     let _ = write!(
         lines,
-        "user default off\nuser {AGENT_USER} on {} ~* &* +@all\nuser {REPLICATION_USER} on {} +psync +replconf +ping\n",
+        "user default off\nuser {AGENT_USER} on {} ~* &* +@all\nuser {}\n",
         hash(agent),
-        hash(&settings.replication),
+        replica(&[&settings.replication]).join(" "),
     );
     for user in &settings.users {
         let _ = writeln!(lines, "user {}", made(user).join(" "));
     }
     lines
+}
+
+/// The user that replicas are, with these passwords: the words of `ACL SETUSER`.
+#[must_use]
+pub fn replica(passwords: &[&Secret]) -> Vec<String> {
+    let mut words = vec![REPLICATION_USER.to_owned(), "reset".to_owned(), "on".to_owned()];
+    words.extend(passwords.iter().map(|password| hash(password)));
+    words.extend(["+psync", "+replconf", "+ping"].map(str::to_owned));
+    words
 }
 
 /// A user with its password and without a right: the words of `ACL SETUSER`.

@@ -56,7 +56,7 @@ async fn an_agent_that_stands_still_past_its_lease_has_its_redis_ended_by_the_gu
     let writer = world.writer().await;
     let (former, term) = (world.settled("the primary").await, term(&world));
     // Until well after another may have been elected.
-    world.place(former).freeze(brisk().lease * 2);
+    world.place(former).freeze(brisk().lease + Duration::from_secs(2));
     let primary = nothing_is_missing_later(&world, term, writer).await;
     let role = world.sight(former).unwrap().role;
     assert!(primary == former || role == Role::Following { primary }, "{role:?}");

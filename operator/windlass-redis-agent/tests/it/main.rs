@@ -7,6 +7,7 @@
 
 mod api;
 mod clients;
+mod configuration;
 mod elections;
 mod operator;
 mod orders;

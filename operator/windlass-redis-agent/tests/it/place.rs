@@ -17,6 +17,7 @@ use windlass_redis_agent::metrics::Metrics;
 use windlass_redis_agent::settings::Settings;
 
 use crate::api::Api;
+use crate::wait::eventually;
 
 pub(crate) struct Place {
     pub(crate) settings: Arc<Settings>,
@@ -66,11 +67,13 @@ impl Place {
         };
         let (agent, handle) = Agent::new(parts).unwrap();
         let stop = CancellationToken::new();
-        let router = http::router(handle.clone(), self.settings.token.clone(), registry);
-        let own = (Ipv4Addr::LOCALHOST, self.settings.own().agent_port);
+        let router = http::router(handle.clone(), registry);
+        let settings = Arc::clone(&self.settings);
         runtime.spawn(async move {
-            let listener = tokio::net::TcpListener::bind(own).await.unwrap();
-            axum::serve(listener, router).await.unwrap();
+            let listener = http::listen(&settings).await.unwrap();
+            http::serve(listener, router, settings.certificates.clone())
+                .await
+                .unwrap();
         });
         let stopped = stop.clone();
         let work = runtime.spawn(async move { agent.run(stopped).await.unwrap() });
@@ -115,6 +118,17 @@ impl Place {
 
     pub(crate) fn view(&self) -> Option<View> {
         Some(self.running.as_ref()?.handle.view())
+    }
+
+    /// Has it go by other settings from now on, and waits until it does.
+    pub(crate) async fn configure(&mut self, settings: Settings) {
+        self.settings = Arc::new(settings);
+        let handle = &self.running.as_ref().unwrap().handle;
+        handle.configure(Arc::clone(&self.settings)).await;
+        eventually("a new configuration", async || {
+            (handle.settings() == self.settings).then_some(())
+        })
+        .await;
     }
 
     /// Sends a signal to its Redis.

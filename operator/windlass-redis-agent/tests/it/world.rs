@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use windlass_election::{Durability, Ordinal, Role, Timing};
 use windlass_redis_agent::agent::Pace;
 use windlass_redis_agent::peers::Peers;
-use windlass_redis_agent::settings::{Secret, Settings, User};
+use windlass_redis_agent::settings::{Certificates, Secret, Settings, User};
 use windlass_redis_wire::{Access, Member, Sight};
 
 use crate::api::Api;
@@ -25,6 +25,12 @@ pub(crate) const PASSWORD: &str = "tested";
 /// Where a Redis listens.
 #[derive(Debug, Clone)]
 pub(crate) struct Address(u16);
+
+impl Address {
+    pub(crate) fn port(&self) -> u16 {
+        self.0
+    }
+}
 
 impl fmt::Display for Address {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -65,13 +71,18 @@ pub(crate) fn brisk() -> Timing {
 impl World {
     /// Three members, one of whom is the primary that the others are in step with.
     pub(crate) async fn start(timing: Timing) -> Self {
-        let world = Self::begin(timing);
+        Self::start_with(timing, None).await
+    }
+
+    /// The same, with these certificates.
+    pub(crate) async fn start_with(timing: Timing, certificates: Option<Certificates>) -> Self {
+        let world = Self::begin(timing, certificates);
         world.settled("the first primary").await;
         world
     }
 
     /// Three members that just start, in `strict`.
-    fn begin(timing: Timing) -> Self {
+    fn begin(timing: Timing, certificates: Option<Certificates>) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let folder = TempDir::new().unwrap();
         let members: BTreeMap<_, _> = (0..3).map(|number| (Ordinal::new(number), member())).collect();
@@ -88,7 +99,7 @@ impl World {
             }],
             token: Secret::new("a token", "token").unwrap(),
             replication: Secret::new("a password", "replicas").unwrap(),
-            certificates: None,
+            certificates: certificates.clone(),
             listen: Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
             data: folder.path().join(me.to_string()),
         };
