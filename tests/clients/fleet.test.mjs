@@ -152,26 +152,43 @@ test('every process goes down under load, one after another, and no client hears
 test('a newer request takes an upload over from another process', { timeout: LONG }, async (t) => {
   const { servers } = await startFleet(t, { processes: 2 });
   const file = await randomFile(t, 64 * MIB);
-  const times = [];
+  const [times, writes] = [[], []];
   for (let round = 0; round < 20; round += 1) {
     const [from, to] = round % 2 ? [...servers].reverse() : servers;
     const client = startUpload(from, file, { ...slowly(), retryDelays: null });
     const url = await within('the creation', client.url);
     await until('bytes on their way', () => client.progress.length > 2);
     const elsewhere = to.origin + new URL(url).pathname;
+    const before = await releases(from);
     const begun = performance.now();
     const offset = await readOffset(elsewhere);
     times.push(performance.now() - begun);
+    const after = await releases(from);
+    assert.equal(after.count, before.count + 1, 'the old writer stored what it had and let go');
+    writes.push(after.milliseconds - before.milliseconds);
     // Whoever has just been told an offset may write there.
     const headers = { 'Tus-Resumable': '1.0.0', 'Upload-Offset': offset, 'Content-Type': 'application/offset+octet-stream' };
     const answer = await request('PATCH', elsewhere, { headers, body: Buffer.alloc(1_000) });
     assert.equal(answer.status, 204, answer.text);
     await client.upload.abort();
   }
-  times.sort((a, b) => a - b);
-  const at = (share) => times[Math.min(times.length - 1, Math.floor(times.length * share))].toFixed(0);
-  t.diagnostic(`HEAD at another process while a body runs: median ${at(0.5)} ms, p99 ${at(0.99)} ms`);
+  t.diagnostic(`HEAD at another process while a body runs: ${spread(times)}`);
+  t.diagnostic(`of that, the old writer's store write in progress: ${spread(writes)}`);
 });
+
+/** How often writers of a process were asked to let go and did, and how long they still stored and recorded in all. */
+async function releases({ origin }) {
+  const { text } = await request('GET', `${origin}/metrics`);
+  const figure = (name) => Number(new RegExp(`^windlass_upload_release_duration_seconds_${name} (\\S+)$`, 'm').exec(text)[1]);
+  return { count: figure('count'), milliseconds: 1_000 * figure('sum') };
+}
+
+/** Median and p99 of times in milliseconds. */
+function spread(times) {
+  const sorted = times.toSorted((a, b) => a - b);
+  const at = (share) => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))].toFixed(0);
+  return `median ${at(0.5)} ms, p99 ${at(0.99)} ms`;
+}
 
 test('a process that was stopped for longer than its lease changes nothing when it wakes', { timeout: LONG }, async (t) => {
   const fleet = await startFleet(t, { processes: 2 });

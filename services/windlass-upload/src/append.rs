@@ -189,7 +189,11 @@ impl Session {
             Err(error) => {
                 // Another request may want the upload: the verdict comes without this one.
                 self.waiting = false;
+                let asked = Instant::now();
                 self.save().await?;
+                if matches!(error, Error::KeepUpload { .. }) {
+                    self.upload.metrics.released(asked.elapsed());
+                }
                 Err(self.as_it_stands(error))
             }
         }

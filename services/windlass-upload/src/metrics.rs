@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -25,6 +26,7 @@ struct Inner {
     appending: Gauge,
     takeovers: Family<TakeoverLabels, Counter>,
     takeover_seconds: Histogram,
+    release_seconds: Histogram,
     events: Family<EventLabels, Counter>,
     progress: Counter,
     hook_calls: Family<HookLabels, Counter>,
@@ -89,6 +91,7 @@ impl Metrics {
             appending: Gauge::default(),
             takeovers: Family::default(),
             takeover_seconds: Histogram::new(bounds),
+            release_seconds: Histogram::new(bounds),
             events: Family::default(),
             progress: Counter::default(),
             hook_calls: Family::default(),
@@ -130,6 +133,12 @@ impl Metrics {
             "Time from a request's asking to its having the upload",
             Unit::Seconds,
             inner.takeover_seconds.clone(),
+        );
+        registry.register_with_unit(
+            "release_duration",
+            "Time for which a writer that was asked to let go still stored and recorded what it had: the write in progress",
+            Unit::Seconds,
+            inner.release_seconds.clone(),
         );
         registry.register(
             "task_events",
@@ -248,6 +257,10 @@ impl Metrics {
     pub(crate) fn taken_over(&self, outcome: &'static str, seconds: f64) {
         self.inner.takeovers.get_or_create(&TakeoverLabels { outcome }).inc();
         self.inner.takeover_seconds.observe(seconds);
+    }
+
+    pub(crate) fn released(&self, after: Duration) {
+        self.inner.release_seconds.observe(after.as_secs_f64());
     }
 
     pub(crate) fn event(&self, kind: windlass_task::EventType) {
