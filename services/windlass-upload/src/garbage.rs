@@ -12,7 +12,7 @@ pub mod settings;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 use windlass_task::job::{Ended, Job, Turn};
 use windlass_task::{UnixMillis, store};
 
@@ -20,10 +20,10 @@ pub use self::settings::Settings;
 use crate::service::Upload;
 use crate::verify::{self, Applied, Finding, Rules, Subject, Verifier, apply};
 
-/// How long a turn lasts when its process has died.
-const TURN_LASTS: Duration = Duration::from_secs(60);
+/// How long a turn lasts when its process has died: three of the leases by which processes are told from dead ones.
+const TURN_LASTS: Duration = Duration::from_secs(30);
 /// How often it is kept: three tries fit into one.
-const KEEP_EVERY: Duration = Duration::from_secs(20);
+const KEEP_EVERY: Duration = Duration::from_secs(10);
 /// How often is asked whether it is time, at most.
 const LOOK_EVERY_MAX: Duration = Duration::from_secs(60);
 /// Between two pages: requests come first.
@@ -79,7 +79,12 @@ pub(crate) async fn run(upload: &Arc<Upload>) {
 
 async fn collect(upload: &Arc<Upload>, settings: settings::Validated, turn: &Turn) {
     let collector = Collector::new(upload, settings);
-    let how = match collector.round(Some(turn)).await {
+    // However long one look or one removal takes, the turn is kept beside it.
+    let round = tokio::select! {
+        round = collector.round() => round,
+        lost = keep(upload, turn) => Err(lost),
+    };
+    let how = match round {
         Ok(round) => {
             let Round {
                 found,
@@ -106,6 +111,18 @@ async fn collect(upload: &Arc<Upload>, settings: settings::Validated, turn: &Tur
     }
 }
 
+/// Keeps the turn until it is another's, or nobody can say.
+async fn keep(upload: &Upload, turn: &Turn) -> Error {
+    loop {
+        sleep(KEEP_EVERY).await;
+        match upload.parts.jobs.keep(turn).await {
+            Ok(true) => {}
+            Ok(false) => return Error::LoseTurn,
+            Err(error) => return error.into(),
+        }
+    }
+}
+
 /// One round now, whoever's turn it is, of what is older than `safe_age` by this clock: for those who run the service in a
 /// world of their own.
 ///
@@ -120,7 +137,7 @@ pub async fn collect_once(
         safe_age,
         ..Settings::default().validated()
     };
-    Collector::by_clock(upload, settings, Arc::new(clock)).round(None).await
+    Collector::by_clock(upload, settings, Arc::new(clock)).round().await
 }
 
 /// Goes through all that is stored once.
@@ -150,15 +167,14 @@ impl<'a> Collector<'a> {
         }
     }
 
-    /// One round, as long as it is this process's turn.
-    async fn round(&self, turn: Option<&Turn>) -> Result<Round, Error> {
+    /// Looks at everything once.
+    async fn round(&self) -> Result<Round, Error> {
         let mut round = Round::default();
-        let mut kept = Instant::now();
         let mut after = None;
         loop {
             let (mut subjects, next) = self.verifier.stored(after.as_ref()).await?;
             subjects.retain(|subject| !matches!(subject, Subject::Stray(_)));
-            self.collect(subjects, &mut round, turn, &mut kept).await?;
+            self.collect(subjects, &mut round).await?;
             match next {
                 Some(next) => after = Some(next),
                 None => break,
@@ -168,7 +184,7 @@ impl<'a> Collector<'a> {
         let mut after = None;
         loop {
             let (subjects, next) = self.verifier.unfinished(after.as_ref()).await?;
-            self.collect(subjects, &mut round, turn, &mut kept).await?;
+            self.collect(subjects, &mut round).await?;
             match next {
                 Some(next) => after = Some(next),
                 None => return Ok(round),
@@ -177,18 +193,10 @@ impl<'a> Collector<'a> {
         }
     }
 
-    async fn collect(
-        &self,
-        subjects: Vec<Subject>,
-        round: &mut Round,
-        turn: Option<&Turn>,
-        kept: &mut Instant,
-    ) -> Result<(), Error> {
-        self.keep(turn, kept).await?;
+    async fn collect(&self, subjects: Vec<Subject>, round: &mut Round) -> Result<(), Error> {
         let mut findings = self.verifier.confirmed(subjects).await?;
         findings.retain(|finding| finding.collected);
         for finding in findings {
-            self.keep(turn, kept).await?;
             self.remove(&finding, round).await;
             sleep(self.pace).await;
         }
@@ -211,19 +219,6 @@ impl<'a> Collector<'a> {
                 let error: &dyn std::error::Error = &error;
                 tracing::warn!(subject, error, "garbage is not removed");
             }
-        }
-    }
-
-    /// Keeps the turn, if it is time to.
-    async fn keep(&self, turn: Option<&Turn>, kept: &mut Instant) -> Result<(), Error> {
-        let Some(turn) = turn.filter(|_| kept.elapsed() >= KEEP_EVERY) else {
-            return Ok(());
-        };
-        *kept = Instant::now();
-        if self.upload.parts.jobs.keep(turn).await? {
-            Ok(())
-        } else {
-            Err(Error::LoseTurn)
         }
     }
 }
