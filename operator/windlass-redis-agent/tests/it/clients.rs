@@ -7,6 +7,7 @@ use std::time::Duration;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, RedisResult, cmd};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use crate::world::{Address, PASSWORD, USER};
 
@@ -27,18 +28,30 @@ pub(crate) async fn connect(address: &Address) -> RedisResult<MultiplexedConnect
 /// Writes one number after the other to whoever takes it.
 pub(crate) struct Writer {
     acknowledged: Arc<Mutex<BTreeSet<u64>>>,
+    /// The longest time between two that were acknowledged.
+    pause: Arc<Mutex<Duration>>,
     work: JoinHandle<()>,
 }
 
 impl Writer {
     pub(crate) fn start(addresses: Vec<Address>) -> Self {
         let acknowledged = Arc::new(Mutex::new(BTreeSet::new()));
-        let work = tokio::spawn(write(addresses, Arc::clone(&acknowledged)));
-        Self { acknowledged, work }
+        let pause = Arc::new(Mutex::new(Duration::ZERO));
+        let work = tokio::spawn(write(addresses, Arc::clone(&acknowledged), Arc::clone(&pause)));
+        Self {
+            acknowledged,
+            pause,
+            work,
+        }
     }
 
     pub(crate) fn count(&self) -> usize {
         self.acknowledged.lock().unwrap().len()
+    }
+
+    /// For how long nothing was acknowledged, at most: printed, and never judged.
+    pub(crate) fn pause(&self) -> Duration {
+        *self.pause.lock().unwrap()
     }
 
     /// Ends it; those that were acknowledged.
@@ -50,14 +63,21 @@ impl Writer {
     }
 }
 
-async fn write(addresses: Vec<Address>, acknowledged: Arc<Mutex<BTreeSet<u64>>>) {
-    let mut number = 0;
+async fn write(addresses: Vec<Address>, acknowledged: Arc<Mutex<BTreeSet<u64>>>, pause: Arc<Mutex<Duration>>) {
+    let (mut number, mut last) = (0, None::<Instant>);
     for address in addresses.iter().cycle() {
         if let Ok(mut connection) = connect(address).await {
             loop {
                 number += 1;
                 match write_one(&mut connection, number).await {
-                    Ok(true) => drop(acknowledged.lock().unwrap().insert(number)),
+                    Ok(true) => {
+                        acknowledged.lock().unwrap().insert(number);
+                        let paused = last
+                            .replace(Instant::now())
+                            .map_or(Duration::ZERO, |last| last.elapsed());
+                        let mut pause = pause.lock().unwrap();
+                        *pause = paused.max(*pause);
+                    }
                     Ok(false) => {}
                     Err(_) => break,
                 }

@@ -20,6 +20,7 @@ async fn nothing_is_missing_later(world: &World, term: u64, writer: Writer) -> O
     .await;
     world.settled("a primary that all follow").await;
     world.more(&writer).await;
+    println!("write pause as one client saw it: {} ms", writer.pause().as_millis());
     let written = writer.end().await;
     let primary = world.settled("a primary that all follow").await;
     assert_eq!(world.missing(primary, &written).await, Vec::<u64>::new());
