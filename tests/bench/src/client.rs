@@ -80,40 +80,80 @@ impl<'a> Connection<'a> {
     /// # Errors
     /// The first exchange that did not go as it must.
     pub fn upload(&mut self, work: &Work) -> anyhow::Result<String> {
-        let head = format!(
-            "POST /files HTTP/1.1\r\nHost: 127.0.0.1\r\nTus-Resumable: 1.0.0\r\nContent-Length: 0\r\n\
-             {}Upload-Length: {}\r\nUpload-Metadata: filename YmVuY2g=\r\n\r\n",
-            self.authorization, work.size
-        );
-        self.stream.write_all(head.as_bytes())?;
-        let answer = self.answer(201)?;
-        let location = field(&answer, "location").context("no Location")?.to_owned();
+        let location = self.create(work.size)?;
         let mut offset = 0;
         while offset < work.size {
             let length = work.patch.min(work.size - offset);
-            let head = format!(
-                "PATCH {location} HTTP/1.1\r\nHost: 127.0.0.1\r\nTus-Resumable: 1.0.0\r\n{}\
-                 Content-Type: application/offset+octet-stream\r\nUpload-Offset: {offset}\r\nContent-Length: {length}\r\n\r\n",
-                self.authorization
-            );
-            self.send(head.into_bytes(), length)?;
+            self.append(&location, offset, length)?;
             offset += length;
-            let answer = self.answer(204)?;
-            let reached = field(&answer, "upload-offset").and_then(|text| text.parse().ok());
-            ensure!(reached == Some(offset), "sent {offset}, the server has {reached:?}");
         }
         Ok(location)
     }
 
-    /// Reads a whole file, `size` bytes, a piece at a time.
+    /// Creates an upload of `size` bytes; answers its path.
+    ///
+    /// # Errors
+    /// When the server does not.
+    pub fn create(&mut self, size: u64) -> anyhow::Result<String> {
+        let head = format!(
+            "POST /files HTTP/1.1\r\nHost: 127.0.0.1\r\nTus-Resumable: 1.0.0\r\nContent-Length: 0\r\n\
+             {}Upload-Length: {size}\r\nUpload-Metadata: filename YmVuY2g=\r\n\r\n",
+            self.authorization
+        );
+        self.stream.write_all(head.as_bytes())?;
+        let answer = self.answer(201)?;
+        Ok(field(&answer, "location").context("no Location")?.to_owned())
+    }
+
+    /// Sends the `length` bytes of an upload that follow `offset`.
+    ///
+    /// # Errors
+    /// When the server does not have them all then.
+    pub fn append(&mut self, path: &str, offset: u64, length: u64) -> anyhow::Result<()> {
+        let head = format!(
+            "PATCH {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nTus-Resumable: 1.0.0\r\n{}\
+             Content-Type: application/offset+octet-stream\r\nUpload-Offset: {offset}\r\nContent-Length: {length}\r\n\r\n",
+            self.authorization
+        );
+        self.send(head.into_bytes(), offset, length)?;
+        let (answer, end) = (self.answer(204)?, offset + length);
+        let reached = field(&answer, "upload-offset").and_then(|text| text.parse().ok());
+        ensure!(reached == Some(end), "sent {end}, the server has {reached:?}");
+        Ok(())
+    }
+
+    /// How much the server has of an upload.
+    ///
+    /// # Errors
+    /// When it does not say.
+    pub fn offset(&mut self, path: &str) -> anyhow::Result<u64> {
+        let head = format!(
+            "HEAD {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nTus-Resumable: 1.0.0\r\n{}\r\n",
+            self.authorization
+        );
+        self.stream.write_all(head.as_bytes())?;
+        let answer = self.answer(200)?;
+        let offset = field(&answer, "upload-offset").context("no offset")?;
+        Ok(offset.parse()?)
+    }
+
+    /// Asks for a whole file of `size` bytes, which comes then.
     ///
     /// # Errors
     /// When the server does not give it.
-    pub fn download(&mut self, path: &str, size: u64, mut sink: impl FnMut(&[u8])) -> anyhow::Result<()> {
+    pub fn begin_download(&mut self, path: &str, size: u64) -> anyhow::Result<()> {
         let head = format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{}\r\n", self.authorization);
         self.stream.write_all(head.as_bytes())?;
         let answer = self.answer(200)?;
         ensure!(field(&answer, "content-length") == Some(&*size.to_string()), "{answer}");
+        Ok(())
+    }
+
+    /// Reads what [`Connection::begin_download`] has asked for, a piece at a time.
+    ///
+    /// # Errors
+    /// When it does not come whole.
+    pub fn take_download(&mut self, size: u64, mut sink: impl FnMut(&[u8])) -> anyhow::Result<()> {
         let mut left = usize::try_from(size)?;
         let begun = self.read.split_off(0);
         sink(&begun);
@@ -160,26 +200,32 @@ impl<'a> Connection<'a> {
         let mut left = work.size;
         while left > 0 {
             let length = work.patch.min(left);
-            self.send(message(floor::APPEND, length), length)?;
+            self.send(message(floor::APPEND, length), 0, length)?;
             self.stream.read_exact(&mut [0])?;
             left -= length;
         }
         Ok(())
     }
 
-    /// Sends a head and `length` bytes; a short body goes out with its head, as clients send it.
-    fn send(&mut self, mut head: Vec<u8>, mut length: u64) -> anyhow::Result<()> {
+    /// Sends a head and `length` bytes from `at` on of what repeats itself; a short body goes out with its head, as clients
+    /// send it.
+    fn send(&mut self, mut head: Vec<u8>, mut at: u64, mut length: u64) -> anyhow::Result<()> {
+        ensure!(!self.bytes.is_empty() || length == 0, "nothing to send");
+        let period = self.bytes.len() as u64;
         if length <= 4_096 {
-            head.extend(self.bytes.iter().take(usize::try_from(length)?));
+            let from = usize::try_from(at.checked_rem(period).unwrap_or(0))?;
+            let bytes = self.bytes.iter().cycle().skip(from);
+            head.extend(bytes.take(usize::try_from(length)?));
             length = 0;
         }
         self.stream.write_all(&head)?;
         while length > 0 {
-            let piece = usize::try_from(length.min(self.bytes.len() as u64))?;
-            ensure!(piece > 0, "nothing to send");
-            self.stream
-                .write_all(self.bytes.get(..piece).context("a piece fits")?)?;
-            length -= piece as u64;
+            let from = usize::try_from(at % period)?;
+            let piece = self.bytes.get(from..).unwrap_or_default();
+            let piece = piece.get(..usize::try_from(length)?).unwrap_or(piece);
+            self.stream.write_all(piece)?;
+            at += piece.len() as u64;
+            length -= piece.len() as u64;
         }
         Ok(())
     }

@@ -1,5 +1,5 @@
 //! Many uploads into an object store at once: the bytes that the server holds stay inside its budget, and its memory with
-//! them. Each upload is downloaded and compared by its digest, then removed.
+//! them. Each upload is downloaded and compared by its digest, then removed. Who is put off comes again, as stock clients do.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -13,6 +13,11 @@ use crate::client::Connection;
 use crate::process::Process;
 use crate::table::{Settings, print_machine, server};
 use crate::work::{MIB, Work};
+
+/// After how long a client goes on whom the server could not serve: what its `Retry-After` says.
+const AGAIN_AFTER: Duration = Duration::from_secs(1);
+/// How often it does so in a row before it gives up: for longer than the server bears a store that is away.
+const AGAIN_MAX: u32 = 120;
 
 /// How often the gauge of held bytes is looked at besides its own greatest value.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -36,7 +41,7 @@ pub fn run(settings: &Settings, uploads: u64, size: u64, budget_mib: Option<u64>
         patch: u64::MAX,
         ..crate::work::smoke().remove(0)
     };
-    let (over, seen) = (AtomicBool::new(false), AtomicU64::new(0));
+    let (over, seen, again) = (AtomicBool::new(false), AtomicU64::new(0), AtomicU64::new(0));
     let begun = Instant::now();
     let took = std::thread::scope(|scope| {
         scope.spawn(|| {
@@ -46,7 +51,7 @@ pub fn run(settings: &Settings, uploads: u64, size: u64, budget_mib: Option<u64>
             }
         });
         let clients: Vec<_> = (0..uploads)
-            .map(|_| scope.spawn(|| one(address, &bytes, &work)))
+            .map(|_| scope.spawn(|| one(address, &bytes, &work, &again)))
             .collect();
         let done = clients
             .into_iter()
@@ -63,7 +68,7 @@ pub fn run(settings: &Settings, uploads: u64, size: u64, budget_mib: Option<u64>
     println!(
         "{uploads} uploads of {} MiB at once, each read back and right: {:.0} s with that; budget {} MiB, held at most \
          {} MiB (looked at every {} ms: {} MiB), written as tails to make room {} MiB; resident {} MiB before, {} MiB at \
-         most",
+         most; clients that were put off and went on: {} times",
         size / MIB,
         took.as_secs_f64(),
         budget / MIB,
@@ -73,6 +78,7 @@ pub fn run(settings: &Settings, uploads: u64, size: u64, budget_mib: Option<u64>
         spilled / MIB,
         idle / MIB,
         process.peak_memory()? / MIB,
+        again.load(Ordering::Relaxed),
     );
     ensure!(held <= budget, "the budget was not kept");
     process.end()?.close()?;
@@ -80,11 +86,23 @@ pub fn run(settings: &Settings, uploads: u64, size: u64, budget_mib: Option<u64>
 }
 
 /// One upload, read back and removed.
-fn one(address: SocketAddr, bytes: &[u8], work: &Work) -> anyhow::Result<()> {
-    let mut connection = Connection::open(address, bytes, None)?;
-    let location = connection.upload(work)?;
+fn one(address: SocketAddr, bytes: &[u8], work: &Work, again: &AtomicU64) -> anyhow::Result<()> {
+    let location = Connection::open(address, bytes, None)?.create(work.size)?;
+    patiently(again, || {
+        let mut connection = Connection::open(address, bytes, None)?;
+        match connection.offset(&location)? {
+            offset if offset < work.size => connection.append(&location, offset, work.size - offset),
+            _ => Ok(()),
+        }
+    })?;
+    // What has begun to come must come whole: a download that breaks off is not begun again.
+    let mut connection = patiently(again, || {
+        let mut connection = Connection::open(address, bytes, None)?;
+        connection.begin_download(&location, work.size)?;
+        Ok(connection)
+    })?;
     let mut digest = Sha256::new();
-    connection.download(&location, work.size, |piece| digest.update(piece))?;
+    connection.take_download(work.size, |piece| digest.update(piece))?;
     let mut wanted = Sha256::new();
     let mut left = work.size;
     while left > 0 {
@@ -96,7 +114,21 @@ fn one(address: SocketAddr, bytes: &[u8], work: &Work) -> anyhow::Result<()> {
         digest.finalize() == wanted.finalize(),
         "{location} is not what was sent"
     );
-    connection.remove(&location)
+    Connection::open(address, bytes, None)?.remove(&location)
+}
+
+/// As stock clients do: what fails is tried again, from where the server is.
+fn patiently<T>(again: &AtomicU64, mut work: impl FnMut() -> anyhow::Result<T>) -> anyhow::Result<T> {
+    for _ in 1..AGAIN_MAX {
+        match work() {
+            Ok(done) => return Ok(done),
+            Err(_) => {
+                again.fetch_add(1, Ordering::Relaxed);
+                std::thread::sleep(AGAIN_AFTER);
+            }
+        }
+    }
+    work()
 }
 
 /// A figure of the server, by the end of its name.
