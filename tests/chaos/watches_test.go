@@ -143,11 +143,11 @@ func TestWatchesThatEndAtOnceAreOpenedEverMoreSlowly(t *testing.T) {
 				of.make(t, space)
 				operator.run(t)
 				operator.watching(t, of)
-				// Half a second, one, two, four: five a kind in these seconds, and once more for each new leader.
-				most := 10 * operator.started() * (len(of.makes) + 1)
+				// Half a second, one, two, four: five in these seconds, by each of two who may watch it, and again by a new leader.
+				own := func(which call) bool { return watch(which) && which.resource == resourceOf(of.resource) }
 				if err := stays(func() error {
-					if opened := operator.count(watch); opened > most {
-						return fmt.Errorf("%d watches were opened, of %d kinds", opened, len(of.makes)+1)
+					if opened := operator.count(own); opened > 15*operator.started() {
+						return fmt.Errorf("%d watches were opened", opened)
 					}
 					return nil
 				}); err != nil {
