@@ -6,12 +6,16 @@ const byId = (id) => document.getElementById(id);
 export function confirmCancel(name) {
   const dialog = byId("confirm");
   byId("confirm-words").textContent = `What the server has stored of “${name}” will be deleted.`;
-  dialog.returnValue = "";
   dialog.showModal();
   byId("confirm-no").focus();
-  byId("confirm-yes").onclick = () => dialog.close("yes");
-  byId("confirm-no").onclick = () => dialog.close();
+  // Not by the `close` event: it comes later than the dialog goes, and then answers the next question.
   return new Promise((resolve) => {
-    dialog.onclose = () => resolve(dialog.returnValue === "yes");
+    const answer = (isYes) => () => {
+      dialog.close();
+      resolve(isYes);
+    };
+    byId("confirm-yes").onclick = answer(true);
+    byId("confirm-no").onclick = answer(false);
+    dialog.oncancel = () => resolve(false);
   });
 }
